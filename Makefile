@@ -1,0 +1,86 @@
+# The two commands of the README are `make lab` and `make test`. Each target does all of its own
+# set-up: it makes the virtual environment as the calling user and runs as root only what needs it.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.complete
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,VPP_PREFIX,CI)
+PYTEST  := $(BIN)/python -m pytest -p no:cacheprovider
+ARGS ?=
+
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: lab
+lab: build ## Nodes attach, move and stay reachable: make lab ARGS="--json"
+	@$(AS_ROOT) $(BIN)/mag lab $(ARGS)
+
+.PHONY: test
+test: build install-test-dep ## All tests; those with namespaces need root
+	@$(AS_ROOT) $(PYTEST) $(ARGS)
+
+.PHONY: test-fast
+test-fast: build ## Tests that need no root, in under a minute
+	@$(PYTEST) -m "not netns and not vpp" $(ARGS)
+
+.PHONY: test-netns
+test-netns: build install-test-dep ## Tests in network namespaces only
+	@$(AS_ROOT) $(PYTEST) -m netns $(ARGS)
+
+.PHONY: build
+build: $(STAMP) ## Make the virtual environment with everything pinned
+
+# The stamp comes last: an interrupted or failed set-up is never taken for a finished one.
+$(STAMP): pyproject.toml constraints.txt scripts/install-dep
+	@PYTHON=$(PYTHON) scripts/install-dep runtime >&2
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[lab,dev]" >&2
+	@touch $@
+
+.PHONY: install-dep
+install-dep: ## Install the Debian packages that running needs
+	@PYTHON=$(PYTHON) scripts/install-dep runtime
+
+.PHONY: install-test-dep
+install-test-dep: ## Install the Debian packages that the tests need beside
+	@scripts/install-dep test >&2
+
+.PHONY: run
+run: build ## Run a gateway: make run ARGS=configs/mag.yaml
+	@$(AS_ROOT) $(BIN)/mag run $(ARGS)
+
+.PHONY: lint
+lint: build ## Style and spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
+
+.PHONY: fix
+fix: build ## Repair what ruff can repair
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: types
+types: build ## mypy --strict on agent/
+	@$(BIN)/mypy --cache-dir=/dev/null
+
+.PHONY: arch
+arch: build ## The import contract: layers point one way
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: ci
+ci: lint types arch test ## What .ci/run calls
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf $(VENV) build dist

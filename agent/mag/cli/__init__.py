@@ -1,0 +1,1 @@
+"""The command `mag`: verbs that talk to the admin API, and run, check and lab."""

@@ -1,0 +1,1 @@
+"""The sans-I/O core of the Mobile Access Gateway: bytes and `now` in; messages, events out."""

@@ -1,0 +1,114 @@
+"""Proxy Binding Update and Proxy Binding Acknowledgement (RFC 5213 §8.1 and §8.2)."""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import ClassVar, Final, Self
+
+from mag.wire.binding_update_rules import check_sendable
+from mag.wire.iana import (
+    FIRST_REJECTING_STATUS,
+    BindingAcknowledgementFlag,
+    BindingUpdateFlag,
+    MobilityHeaderType,
+)
+from mag.wire.lifetime import lifetime_from_units, lifetime_to_units
+from mag.wire.options import CarriesOptions, MobilityOption, decode_options, encode_options
+
+_OPTIONS_START: Final = 12
+_PROXY_UPDATE: Final = (
+    BindingUpdateFlag.ACKNOWLEDGE
+    | BindingUpdateFlag.HOME_REGISTRATION
+    | BindingUpdateFlag.PROXY_REGISTRATION
+)
+# Reserved bits are cleared before the flag types see them: a peer shall not be able to grow the
+# tables in which IntFlag keeps every combination it has met.
+_UPDATE_FLAG_BITS: Final = sum(BindingUpdateFlag)
+_ACKNOWLEDGEMENT_FLAG_BITS: Final = sum(BindingAcknowledgementFlag)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyBindingUpdate(CarriesOptions):
+    """A MAG's request to register, refresh or de-register a mobility session."""
+
+    sequence: int
+    """16 bits."""
+    lifetime_s: int
+    """A multiple of 4 up to 262140; 0 de-registers."""
+    options: tuple[MobilityOption, ...]
+    flags: BindingUpdateFlag = _PROXY_UPDATE
+
+    MH_TYPE: ClassVar[int] = MobilityHeaderType.BINDING_UPDATE
+    MINIMUM_HEADER_LEN: ClassVar[int] = 1
+    LAYOUT: ClassVar[Struct] = Struct("!HHH")
+
+    @property
+    def is_proxy(self) -> bool:
+        """The P flag is set; without it this is a mobile node's own Binding Update."""
+        return bool(self.flags & BindingUpdateFlag.PROXY_REGISTRATION)
+
+    @classmethod
+    def decode(cls, message: bytes) -> Self:
+        """Read a whole Mobility Header that holds the fixed part. Raises WireError."""
+        sequence, flags, units = cls.LAYOUT.unpack_from(message, 6)
+        return cls(
+            sequence,
+            lifetime_from_units(units),
+            decode_options(message, _OPTIONS_START),
+            BindingUpdateFlag(flags & _UPDATE_FLAG_BITS),
+        )
+
+    def encode(self) -> bytes:
+        """Write the message data, what follows the checksum.
+
+        Raises ValueError for a message that RFC 5213 forbids to send.
+        """
+        check_sendable(self.flags, self.lifetime_s, self.options)
+        units = lifetime_to_units(self.lifetime_s)
+        fixed = self.LAYOUT.pack(self.sequence, self.flags, units)
+        return fixed + encode_options(self.options, _OPTIONS_START)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyBindingAcknowledgement(CarriesOptions):
+    """An LMA's answer to a Proxy Binding Update."""
+
+    status: int
+    """A BindingStatus, or a value assigned since."""
+    sequence: int
+    """16 bits."""
+    lifetime_s: int
+    """Granted, a multiple of 4 up to 262140; says nothing when the status rejects."""
+    options: tuple[MobilityOption, ...]
+    flags: BindingAcknowledgementFlag = BindingAcknowledgementFlag.PROXY_REGISTRATION
+
+    MH_TYPE: ClassVar[int] = MobilityHeaderType.BINDING_ACKNOWLEDGEMENT
+    MINIMUM_HEADER_LEN: ClassVar[int] = 1
+    LAYOUT: ClassVar[Struct] = Struct("!BBHH")
+
+    @property
+    def is_proxy(self) -> bool:
+        """The P flag is set; without it this answers no Proxy Binding Update."""
+        return bool(self.flags & BindingAcknowledgementFlag.PROXY_REGISTRATION)
+
+    @property
+    def is_accepted(self) -> bool:
+        """The status is below 128 (RFC 6275 §6.1.8)."""
+        return self.status < FIRST_REJECTING_STATUS
+
+    @classmethod
+    def decode(cls, message: bytes) -> Self:
+        """Read a whole Mobility Header that holds the fixed part. Raises WireError."""
+        status, flags, sequence, units = cls.LAYOUT.unpack_from(message, 6)
+        return cls(
+            status,
+            sequence,
+            lifetime_from_units(units),
+            decode_options(message, _OPTIONS_START),
+            BindingAcknowledgementFlag(flags & _ACKNOWLEDGEMENT_FLAG_BITS),
+        )
+
+    def encode(self) -> bytes:
+        """Write the message data, what follows the checksum. Raises ValueError for misuse."""
+        units = lifetime_to_units(self.lifetime_s)
+        fixed = self.LAYOUT.pack(self.status, self.flags, self.sequence, units)
+        return fixed + encode_options(self.options, _OPTIONS_START)

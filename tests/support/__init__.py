@@ -1,0 +1,1 @@
+"""Judges and fixtures that several test suites share."""
