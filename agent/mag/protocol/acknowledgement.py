@@ -1,0 +1,118 @@
+"""Judging a Proxy Binding Acknowledgement against what was asked (RFC 5213 §6.9.1.2)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from mag.protocol.binding_update_list import BindingUpdateListEntry
+from mag.protocol.events import DiscardReason
+from mag.protocol.request import OutstandingRequest
+from mag.wire.binding import ProxyBindingAcknowledgement
+from mag.wire.options import (
+    AccessTechnologyTypeOption,
+    BindingRefreshAdviceOption,
+    HandoffIndicatorOption,
+    HomeNetworkPrefixOption,
+    MobileNodeIdentifierOption,
+    MobileNodeLinkLayerIdentifierOption,
+    TimestampOption,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an accepting PBA gives, held against what may be taken from it."""
+
+    home_network_prefixes: tuple[IPv6Network, ...]
+    lifetime_s: int
+    """Never more than was asked for (interpretation INT-19)."""
+    refresh_interval_s: int | None
+    """The LMA's advice to refresh earlier (RFC 6275 §6.2.4)."""
+
+    @property
+    def defect(self) -> str | None:
+        """Why this is no registration although the status accepts; None if it is one."""
+        if self.lifetime_s == 0:
+            return "the LMA granted no lifetime"
+        if not self.home_network_prefixes:
+            return "the LMA granted no home network prefix"
+        for prefix in self.home_network_prefixes:
+            if not _can_be_home_network_prefix(prefix):
+                return f"the LMA granted {prefix}, which cannot be a home network prefix"
+        return None
+
+
+def find_request(
+    acknowledgement: ProxyBindingAcknowledgement, entries: Iterable[BindingUpdateListEntry]
+) -> tuple[BindingUpdateListEntry, OutstandingRequest] | None:
+    """The request that the sequence number answers, newest first (RFC 5213 §6.9.1.2(5))."""
+    for entry in entries:
+        for request in reversed(entry.outstanding):
+            if request.sequence == acknowledgement.sequence:
+                return entry, request
+    return None
+
+
+def has_wrong_timestamp(
+    acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest
+) -> bool:
+    """An accepting PBA returns our timestamp; a rejecting one may bring the LMA's (INT-06)."""
+    if not acknowledgement.is_accepted:
+        return False
+    option = acknowledgement.first(TimestampOption)
+    return option is None or option.ticks != request.timestamp_ticks
+
+
+def echoes(
+    acknowledgement: ProxyBindingAcknowledgement,
+    entry: BindingUpdateListEntry,
+    request: OutstandingRequest,
+) -> bool:
+    """Whether identifier, handoff, access technology and link-layer id came back unchanged."""
+    identifier = acknowledgement.first(MobileNodeIdentifierOption)
+    handoff = acknowledgement.first(HandoffIndicatorOption)
+    technology = acknowledgement.first(AccessTechnologyTypeOption)
+    link_layer = acknowledgement.first(MobileNodeLinkLayerIdentifierOption)
+    sent_link_layer_id = request.attachment.mn_link_layer_id
+    if not any(sent_link_layer_id):
+        sent_link_layer_id = b""
+    return (
+        identifier is not None
+        and identifier.identifier == entry.mn_id
+        and handoff is not None
+        and handoff.handoff_indicator == request.request.handoff_indicator
+        and technology is not None
+        and technology.access_technology_type == request.attachment.access_technology_type
+        and (link_layer.identifier if link_layer else b"") == sent_link_layer_id
+    )
+
+
+def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest) -> Grant:
+    """What an accepting PBA gives for this request."""
+    advice = acknowledgement.first(BindingRefreshAdviceOption)
+    prefixes = dict.fromkeys(
+        option.prefix for option in acknowledgement.all(HomeNetworkPrefixOption)
+    )
+    return Grant(
+        home_network_prefixes=tuple(prefixes),
+        lifetime_s=min(acknowledgement.lifetime_s, request.request.lifetime_s),
+        refresh_interval_s=advice.refresh_interval_s if advice else None,
+    )
+
+
+def discard_reason_without_match(
+    entries: tuple[BindingUpdateListEntry, ...],
+) -> DiscardReason:
+    """Why a PBA that answers nothing answers nothing."""
+    return DiscardReason.UNMATCHED if entries else DiscardReason.NO_BINDING
+
+
+def _can_be_home_network_prefix(prefix: IPv6Network) -> bool:
+    """A prefix whose traffic may be routed to a node: unicast, routable, not everything."""
+    address = prefix.network_address
+    return prefix.prefixlen > 0 and not (
+        address.is_multicast
+        or address.is_link_local
+        or address.is_loopback
+        or address.is_unspecified
+    )

@@ -1,0 +1,29 @@
+"""When Router Advertisements to a node are due (RFC 4861 §6.2.4, §6.2.6)."""
+
+import random
+from typing import Final
+
+from mag.protocol.settings import RouterAdvertisementSettings
+
+MAX_INITIAL_RTR_ADVERT_INTERVAL_S: Final = 16.0
+MAX_INITIAL_RTR_ADVERTISEMENTS: Final = 3
+MAX_RA_DELAY_TIME_S: Final = 0.5
+
+
+class AdvertisementSchedule:
+    """Draws the waits; keeps no state of any node."""
+
+    def __init__(self, settings: RouterAdvertisementSettings, rng: random.Random) -> None:
+        self._settings = settings
+        self._rng = rng
+
+    def until_next_s(self, already_sent: int) -> float:
+        """The wait after an advertisement; the first few follow each other closely."""
+        interval = self._rng.uniform(self._settings.min_interval_s, self._settings.max_interval_s)
+        if already_sent < MAX_INITIAL_RTR_ADVERTISEMENTS:
+            return min(interval, MAX_INITIAL_RTR_ADVERT_INTERVAL_S)
+        return interval
+
+    def solicited_delay_s(self) -> float:
+        """The wait before answering a Router Solicitation of a node that has its prefixes."""
+        return self._rng.uniform(0.0, MAX_RA_DELAY_TIME_S)

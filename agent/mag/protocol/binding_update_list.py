@@ -1,0 +1,164 @@
+"""The Binding Update List (RFC 5213 §6.1, RFC 6275 §11.1)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, IPv6Network
+
+from mag.protocol.attachment import Attachment
+from mag.protocol.policy_profile import PolicyProfile
+from mag.protocol.registration import LossReason, RegistrationState
+from mag.protocol.request import OutstandingRequest, Request
+
+UNKNOWN_LINK_LAYER_ID = bytes(2)
+"""RFC 5213 §6.1: an unknown link-layer identifier is kept as two octets of zero."""
+
+
+@dataclass(slots=True, eq=False)
+class BindingUpdateListEntry:
+    """One mobility binding of one interface of a mobile node with its LMA."""
+
+    binding_id: int
+    profile: PolicyProfile
+    attachment: Attachment
+    state: RegistrationState
+    attached_at: float
+    """Monotonic seconds of the attach event: set-up times count from here."""
+    request: Request
+    """What the PBUs of the current exchange say."""
+    requested_prefixes: tuple[IPv6Network, ...]
+    """Asked for in the initial PBU; empty asks the LMA to assign."""
+    home_network_prefixes: tuple[IPv6Network, ...] = ()
+    """Assigned by the LMA; empty before the first acceptance."""
+    lifetime_s: int = 0
+    """As granted."""
+    expires_at: float = 0.0
+    """Monotonic; meaningful while home_network_prefixes is not empty."""
+    refresh_at: float = 0.0
+    """Monotonic; likewise."""
+    outstanding: list[OutstandingRequest] = field(default_factory=list)
+    """Sent since the last reply that counted, oldest first (interpretation INT-27)."""
+    attempts: int = 0
+    """PBUs sent for the current request; 2 and up are retransmissions."""
+    backoff_s: float = 0.0
+    """Wait before the next retransmission or retry."""
+    loss_reason: LossReason = LossReason.DETACHED
+    """Why the entry will have gone when it goes."""
+    rejections: int = 0
+    """Rejecting PBAs in a row."""
+    last_status: int | None = None
+    is_serving: bool = False
+    """Accepted: forwarding is wanted. Precisely these bindings hold a share of the tunnel."""
+    is_forwarding: bool = False
+    """The packet path has confirmed; only then is the node told of its prefixes."""
+    advertisements_sent: int = 0
+    """Router Advertisements since the prefixes or the link changed (RFC 4861 §6.2.4)."""
+    send_times: tuple[float, ...] = ()
+    """Of the last MAX_UPDATE_RATE PBUs, oldest first."""
+
+    @property
+    def mn_id(self) -> bytes:
+        """MN-Identifier."""
+        return self.profile.mn_id
+
+    @property
+    def lma_address(self) -> IPv6Address:
+        """The serving LMA."""
+        return self.profile.lma_address
+
+    @property
+    def mn_link_layer_id(self) -> bytes:
+        """Of the attached interface; UNKNOWN_LINK_LAYER_ID if the link has none."""
+        return self.attachment.mn_link_layer_id or UNKNOWN_LINK_LAYER_ID
+
+    @property
+    def interface_key(self) -> tuple[bytes, bytes | str]:
+        """One binding per interface of a node: its link-layer id, else the link it is on."""
+        identity = self.attachment.mn_link_layer_id or self.attachment.access_interface
+        return (self.mn_id, identity)
+
+
+class BindingUpdateList:
+    """All entries, found by binding id, node, interface and prefix."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, BindingUpdateListEntry] = {}
+        self._by_interface: dict[tuple[bytes, bytes | str], BindingUpdateListEntry] = {}
+        self._by_mn_id: dict[bytes, list[BindingUpdateListEntry]] = {}
+        self._by_link: dict[tuple[str, bytes], BindingUpdateListEntry] = {}
+        self._by_prefix: dict[IPv6Network, BindingUpdateListEntry] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[BindingUpdateListEntry]:
+        return iter(self._by_id.values())
+
+    def add(self, entry: BindingUpdateListEntry) -> None:
+        """Take in a new entry; its interface must not have one yet."""
+        self._by_id[entry.binding_id] = entry
+        self._by_interface[entry.interface_key] = entry
+        self._by_mn_id.setdefault(entry.mn_id, []).append(entry)
+        self._index_link(entry)
+
+    def remove(self, entry: BindingUpdateListEntry) -> None:
+        """Forget an entry of this list, its prefixes included."""
+        self.release_prefixes(entry)
+        self._unindex_link(entry)
+        del self._by_id[entry.binding_id]
+        del self._by_interface[entry.interface_key]
+        siblings = self._by_mn_id[entry.mn_id]
+        siblings.remove(entry)
+        if not siblings:
+            del self._by_mn_id[entry.mn_id]
+
+    def move(self, entry: BindingUpdateListEntry, attachment: Attachment) -> None:
+        """The node's interface is now on another link of ours, or said more of itself."""
+        self._unindex_link(entry)
+        entry.attachment = attachment
+        self._index_link(entry)
+
+    def assign_prefixes(
+        self, entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...]
+    ) -> None:
+        """Replace the entry's prefixes; none of them may belong to another entry."""
+        self.release_prefixes(entry)
+        entry.home_network_prefixes = prefixes
+        for prefix in prefixes:
+            self._by_prefix[prefix] = entry
+
+    def release_prefixes(self, entry: BindingUpdateListEntry) -> None:
+        """Take the prefixes off the entry."""
+        for prefix in entry.home_network_prefixes:
+            del self._by_prefix[prefix]
+        entry.home_network_prefixes = ()
+
+    def by_id(self, binding_id: int) -> BindingUpdateListEntry | None:
+        """The entry with this binding id."""
+        return self._by_id.get(binding_id)
+
+    def by_mn_id(self, mn_id: bytes) -> tuple[BindingUpdateListEntry, ...]:
+        """All entries of a node, oldest first (one per attached interface)."""
+        return tuple(self._by_mn_id.get(mn_id, ()))
+
+    def by_interface(self, mn_id: bytes, attachment: Attachment) -> BindingUpdateListEntry | None:
+        """The entry of the node's interface, wherever on our links it was seen last."""
+        identity = attachment.mn_link_layer_id or attachment.access_interface
+        return self._by_interface.get((mn_id, identity))
+
+    def by_link(self, access_interface: str, link_layer_id: bytes) -> BindingUpdateListEntry | None:
+        """The entry whose node sends with this link-layer address on this access link."""
+        return self._by_link.get((access_interface, link_layer_id))
+
+    def by_prefix(self, prefix: IPv6Network) -> BindingUpdateListEntry | None:
+        """The entry that holds exactly this home network prefix."""
+        return self._by_prefix.get(prefix)
+
+    def _index_link(self, entry: BindingUpdateListEntry) -> None:
+        attachment = entry.attachment
+        self._by_link[attachment.access_interface, attachment.mn_link_layer_id] = entry
+
+    def _unindex_link(self, entry: BindingUpdateListEntry) -> None:
+        key = (entry.attachment.access_interface, entry.attachment.mn_link_layer_id)
+        # Two nodes may claim one address; the later claim owns the index and keeps it.
+        if self._by_link.get(key) is entry:
+            del self._by_link[key]

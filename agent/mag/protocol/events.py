@@ -1,0 +1,195 @@
+"""Everything the core says; values only, so an event still holds when it is read later."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv6Address, IPv6Network
+
+from mag.protocol.registration import LossReason, RegistrationState
+from mag.protocol.request import RequestKind
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One Binding Update List entry as it was when the event happened."""
+
+    binding_id: int
+    mn_id: bytes
+    access_interface: str
+    mn_link_layer_id: bytes
+    """Empty when the link has none."""
+    lma_address: IPv6Address
+    state: RegistrationState
+    home_network_prefixes: tuple[IPv6Network, ...]
+
+
+class DiscardReason(StrEnum):
+    """Why the core let a message pass without effect; codec errors add their own reasons."""
+
+    UNKNOWN_PEER = "unknown_peer"
+    UNEXPECTED_TYPE = "unexpected_type"
+    NOT_PROXY = "not_proxy"
+    MISSING_MN_IDENTIFIER = "missing_mn_identifier"
+    NO_BINDING = "no_binding"
+    UNMATCHED = "unmatched"
+    TIMESTAMP_MISMATCHED = "timestamp_mismatched"
+    ECHO_MISMATCHED = "echo_mismatched"
+
+
+class RefusalReason(StrEnum):
+    """Why an attachment was not taken."""
+
+    TABLE_FULL = "table_full"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyBindingUpdateSent:
+    """A PBU is on its way."""
+
+    binding: Binding
+    kind: RequestKind
+    sequence: int
+    attempt: int
+    """1 for the first, more for retransmissions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyBindingAcknowledgementReceived:
+    """A PBA completed the outstanding request."""
+
+    binding: Binding
+    kind: RequestKind
+    status: int
+    round_trip_s: float
+    """From the PBU that it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindingEstablished:
+    """The LMA accepted the initial registration."""
+
+    binding: Binding
+    lifetime_s: int
+    setup_s: float
+    """Since the attach event."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRefreshed:
+    """The LMA extended the binding."""
+
+    binding: Binding
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRejected:
+    """The node gets no service; `retry_in_s` None means not before an administrative action."""
+
+    binding: Binding
+    status: int | None
+    """The LMA's, None where the fault is in what it granted or echoed."""
+    reason: str
+    retry_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BindingLost:
+    """The entry has left the Binding Update List."""
+
+    binding: Binding
+    reason: LossReason
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelWanted:
+    """The first binding with this LMA is accepted (RFC 5213 §5.6.1)."""
+
+    lma_address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelUnwanted:
+    """The last binding with this LMA is gone."""
+
+    lma_address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingWanted:
+    """Forward for this binding, as it is now, whatever was wanted for it before."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingUnwanted:
+    """Forward nothing more for this binding."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingInstalled:
+    """The packet path has confirmed: the node's packets flow."""
+
+    binding: Binding
+    setup_s: float
+    """Since the attach event."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisePrefixes:
+    """Send the node a Router Advertisement with its prefixes now."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawPrefixes:
+    """Tell a node that is still on the link that its prefixes and its router are no more."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentRefused:
+    """An attachment was not taken."""
+
+    mn_id: bytes
+    reason: RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDiscarded:
+    """A message from a peer had no effect; `reason` is also the label of its counter."""
+
+    reason: str
+    source: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class BindingErrorReceived:
+    """An LMA of ours says that it does not know a message we sent (RFC 6275 §11.3.6)."""
+
+    source: IPv6Address
+    status: int
+
+
+Event = (
+    ProxyBindingUpdateSent
+    | ProxyBindingAcknowledgementReceived
+    | BindingEstablished
+    | BindingRefreshed
+    | BindingRejected
+    | BindingLost
+    | TunnelWanted
+    | TunnelUnwanted
+    | ForwardingWanted
+    | ForwardingUnwanted
+    | ForwardingInstalled
+    | AdvertisePrefixes
+    | WithdrawPrefixes
+    | AttachmentRefused
+    | MessageDiscarded
+    | BindingErrorReceived
+)

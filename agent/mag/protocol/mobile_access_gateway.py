@@ -1,0 +1,236 @@
+"""The core of the Mobile Access Gateway: attachments and messages in, messages and events out.
+
+A plain object without socket, clock, loop or log (RFC 5213 §6.9). Its caller feeds it, then
+drains `messages_to_send` and `events`, then waits until `get_timer` at most.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+from typing import Final
+
+from mag.protocol.acknowledgement import (
+    discard_reason_without_match,
+    echoes,
+    find_request,
+    has_wrong_timestamp,
+)
+from mag.protocol.advertisement_schedule import AdvertisementSchedule
+from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.binding_update_list import BindingUpdateList
+from mag.protocol.events import (
+    AttachmentRefused,
+    BindingErrorReceived,
+    DiscardReason,
+    Event,
+    MessageDiscarded,
+    RefusalReason,
+)
+from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.policy_profile import PolicyProfile
+from mag.protocol.rate_limit import TokenBucket
+from mag.protocol.registration import (
+    BindingTimer,
+    RegistrationInput,
+)
+from mag.protocol.registration_machine import OutgoingMessage, RegistrationMachine
+from mag.protocol.service import BindingService
+from mag.protocol.settings import ProtocolSettings
+from mag.protocol.timer_queue import TimerQueue
+from mag.wire import mobility_header
+from mag.wire.binding import ProxyBindingAcknowledgement
+from mag.wire.binding_error import BindingError
+from mag.wire.buffer import UnknownMobilityHeaderType, WireError
+from mag.wire.iana import BindingErrorStatus
+from mag.wire.options import MobileNodeIdentifierOption
+
+BINDING_ERRORS_PER_S: Final = 10.0
+BINDING_ERROR_BURST: Final = 10
+"""RFC 6275 §9.3.3 limits Binding Errors as ICMPv6 errors are; RFC 4443 suggests 10 a second."""
+
+
+class MobileAccessGateway:
+    """Binding Update List, registration machines, timers and peers of one gateway.
+
+    `now` is monotonic seconds everywhere and never decreases from call to call.
+    """
+
+    def __init__(
+        self,
+        settings: ProtocolSettings,
+        lma_addresses: Iterable[IPv6Address],
+        rng: random.Random,
+    ) -> None:
+        """lma_addresses: the configured LMAs; messages from anywhere else are discarded.
+
+        rng: for the first sequence number and the spread of Router Advertisements.
+        """
+        self.settings = settings
+        self.peers: dict[IPv6Address, LmaPeer] = {a: LmaPeer(a) for a in lma_addresses}
+        self.discarded: Counter[str] = Counter()
+        self.binding_update_list = BindingUpdateList()
+        self._timers: TimerQueue[tuple[int, BindingTimer]] = TimerQueue()
+        self._events: list[Event] = []
+        self._service = BindingService(
+            binding_update_list=self.binding_update_list,
+            peers=self.peers,
+            timers=self._timers,
+            schedule=AdvertisementSchedule(settings.router_advertisement, rng),
+            emit=self._events.append,
+        )
+        self._machine = RegistrationMachine(
+            settings,
+            binding_update_list=self.binding_update_list,
+            peers=self.peers,
+            timers=self._timers,
+            service=self._service,
+            first_sequence=rng.getrandbits(16),
+            emit=self._events.append,
+        )
+        self._binding_errors = TokenBucket(per_s=BINDING_ERRORS_PER_S, burst=BINDING_ERROR_BURST)
+        self._replies: list[OutgoingMessage] = []
+
+    # The access side
+
+    def attach(self, attachment: Attachment, profile: PolicyProfile, now: float) -> None:
+        """A node showed itself on an access link, for the first time or again (§6.9.1.1)."""
+        entry = self.binding_update_list.by_interface(profile.mn_id, attachment)
+        if entry is None:
+            if len(self.binding_update_list) < self.settings.max_bindings:
+                self._machine.begin(attachment, profile, now)
+            else:
+                self._events.append(AttachmentRefused(profile.mn_id, RefusalReason.TABLE_FULL))
+            return
+        has_moved = entry.attachment.access_interface != attachment.access_interface
+        if entry.attachment != attachment:
+            self.binding_update_list.move(entry, attachment)
+        if has_moved:
+            self._service.redirect(entry)
+        if has_moved or attachment.handoff_hint is not HandoffHint.UNKNOWN:
+            entry.attached_at = now
+            self._machine.apply(entry, RegistrationInput.HANDOFF_REPORTED, now)
+        else:
+            self._machine.apply(entry, RegistrationInput.ATTACH_SEEN, now)
+
+    def detach(self, binding_id: int, now: float) -> None:
+        """The node has left its link: end the binding (§6.9.1.4)."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._machine.apply(entry, RegistrationInput.DETACH_SEEN, now)
+
+    def clear(self, binding_id: int, now: float) -> None:
+        """An operator ends the binding; this is what lifts a hold."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._machine.apply(entry, RegistrationInput.CLEARED, now)
+
+    def router_solicited(self, binding_id: int, now: float) -> None:
+        """The node asked for a Router Advertisement; one without its prefixes is never sent."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._service.solicited(entry, now)
+
+    def forwarding_ready(self, binding_id: int, now: float) -> None:
+        """The packet path forwards as the last ForwardingWanted of this binding said."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._service.forwarding_ready(entry, now)
+
+    # The LMA side
+
+    def receive_message(self, data: bytes, source: IPv6Address, now: float) -> None:
+        """Take one Mobility Header message (RFC 5213 §6.9.1.2, RFC 6275 §9.2).
+
+        data: the message from its first octet. source: from its IPv6 header; messages from
+        addresses that are no configured LMA are discarded unread.
+        Raises nothing for bad input: a MessageDiscarded event and `discarded` say why.
+        """
+        peer = self.peers.get(source)
+        if peer is None:
+            self._discard(DiscardReason.UNKNOWN_PEER, source)
+            return
+        try:
+            message = mobility_header.decode(data, source, self.settings.proxy_care_of_address)
+        except WireError as error:
+            self._discard(error.reason, source)
+            if isinstance(error, UnknownMobilityHeaderType):
+                self._answer_with_binding_error(source, now)
+            return
+        match message:
+            case ProxyBindingAcknowledgement():
+                self._receive_acknowledgement(message, peer, now)
+            case BindingError():
+                self._events.append(BindingErrorReceived(source, message.status))
+            case _:
+                self._discard(DiscardReason.UNEXPECTED_TYPE, source)
+
+    def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
+        """Everything that is to go out now, timestamped with `utc`, seconds since 1970."""
+        replies, self._replies = self._replies, []
+        return replies + self._machine.messages_to_send(now, utc)
+
+    # Time and events
+
+    def get_timer(self) -> float | None:
+        """When `handle_timer` is due next, None if never."""
+        return self._timers.next_deadline()
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due; early and late calls are harmless."""
+        for binding_id, timer in self._timers.pop_due(now):
+            entry = self.binding_update_list.by_id(binding_id)
+            if entry is None:
+                continue
+            match timer:
+                case BindingTimer.REGISTRATION:
+                    self._machine.apply(entry, RegistrationInput.TIMER_DUE, now)
+                case BindingTimer.LIFETIME:
+                    self._machine.apply(entry, RegistrationInput.LIFETIME_ENDED, now)
+                case BindingTimer.ADVERTISEMENT:
+                    self._service.advertise(entry, now)
+                case BindingTimer.PERMISSION_TO_SEND:
+                    self._machine.permit(entry)
+
+    def events(self) -> list[Event]:
+        """What happened since the last call, oldest first."""
+        events = self._events.copy()
+        self._events.clear()
+        return events
+
+    # Replies of the LMA
+
+    def _receive_acknowledgement(
+        self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer, now: float
+    ) -> None:
+        """The gates of §6.9.1.2 in their order; whatever passes none of them is discarded."""
+        identifier = acknowledgement.first(MobileNodeIdentifierOption)
+        if not acknowledgement.is_proxy:
+            self._discard(DiscardReason.NOT_PROXY, peer.address)
+            return
+        if identifier is None or not identifier.identifier:
+            self._discard(DiscardReason.MISSING_MN_IDENTIFIER, peer.address)
+            return
+        entries = tuple(
+            entry
+            for entry in self.binding_update_list.by_mn_id(identifier.identifier)
+            if entry.lma_address == peer.address
+        )
+        found = find_request(acknowledgement, entries)
+        if found is None:
+            self._discard(discard_reason_without_match(entries), peer.address)
+        elif has_wrong_timestamp(acknowledgement, found[1]):
+            self._discard(DiscardReason.TIMESTAMP_MISMATCHED, peer.address)
+        elif not echoes(acknowledgement, *found):
+            self._discard(DiscardReason.ECHO_MISMATCHED, peer.address)
+            self._machine.silence(found[0], now)
+        else:
+            self._machine.complete(*found, acknowledgement, now)
+
+    def _discard(self, reason: str, source: IPv6Address) -> None:
+        self.discarded[reason] += 1
+        self._events.append(MessageDiscarded(reason, source))
+
+    def _answer_with_binding_error(self, source: IPv6Address, now: float) -> None:
+        if not self._binding_errors.take(now):
+            return
+        ours = self.settings.proxy_care_of_address
+        error = BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE)
+        data = mobility_header.encode(error, ours, source)
+        self._replies.append(OutgoingMessage(data, ours, source))

@@ -1,0 +1,36 @@
+"""Sequence numbers and timestamps that order our Proxy Binding Updates (RFC 5213 §5.5)."""
+
+from typing import Final
+
+TICKS_PER_S: Final = 65536
+"""The Timestamp option counts 1/65536 s (RFC 5213 §8.8)."""
+
+
+class SequenceCounter:
+    """The MAG-wide counter that the timestamp scheme uses to match replies (RFC 5213 §6.9.1.1)."""
+
+    def __init__(self, first: int) -> None:
+        """first: any 16-bit value; a random one keeps a restarted gateway's old replies apart."""
+        self._next = first
+
+    def next(self) -> int:
+        """The next number, modulo 2^16 (RFC 6275 §11.1)."""
+        number = self._next
+        self._next = (number + 1) & 0xFFFF
+        return number
+
+
+class TimestampSource:
+    """Timestamps of which no two are equal and none is older than the one before it.
+
+    An LMA answers an equal timestamp with status 156 and so blames the clock (interpretation
+    INT-07), hence one tick more whenever the clock has not moved on, or has been set back.
+    """
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def next(self, utc: float) -> int:
+        """utc: seconds since 1970. Returns ticks of 1/65536 s."""
+        self._last = max(int(utc * TICKS_PER_S), self._last + 1)
+        return self._last

@@ -1,0 +1,19 @@
+"""What the policy store says of a mobile node (RFC 5213 §6.2)."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProfile:
+    """One mobile node's policy profile, resolved: what was left open holds the domain's value."""
+
+    mn_id: bytes
+    """MN-Identifier as it goes into the option: a Network Access Identifier, 1 to 253 octets."""
+    lma_address: IPv6Address
+    home_network_prefixes: tuple[IPv6Network, ...] = ()
+    """Static prefixes to ask for; empty asks the LMA to assign."""
+    lifetime_s: int | None = None
+    """Requested binding lifetime; None takes the domain's."""
+    enable_mag_local_routing: bool | None = None
+    """Overrides EnableMAGLocalRouting for this node (RFC 5213 §9.2)."""

@@ -1,0 +1,340 @@
+"""Carrying out the registration table: what goes out, what is armed, what is said (§6.9.1)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+from typing import Final
+
+from mag.protocol.acknowledgement import Grant, read_grant
+from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
+from mag.protocol.events import (
+    BindingEstablished,
+    BindingLost,
+    BindingRefreshed,
+    BindingRejected,
+    Event,
+    ProxyBindingAcknowledgementReceived,
+    ProxyBindingUpdateSent,
+)
+from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.ordering import SequenceCounter, TimestampSource
+from mag.protocol.policy_profile import PolicyProfile
+from mag.protocol.proxy_binding_update import build_proxy_binding_update
+from mag.protocol.registration import (
+    LOSS_REASONS,
+    TRANSITIONS,
+    BindingTimer,
+    LossReason,
+    RegistrationAction,
+    RegistrationInput,
+    RegistrationState,
+)
+from mag.protocol.request import OutstandingRequest, Request, RequestKind
+from mag.protocol.service import BindingService, snapshot
+from mag.protocol.settings import MAX_UPDATE_RATE_PER_S, ProtocolSettings
+from mag.protocol.status_reaction import Pace, StatusReaction, reaction_to
+from mag.protocol.timer_queue import TimerQueue
+from mag.wire import mobility_header
+from mag.wire.binding import ProxyBindingAcknowledgement
+from mag.wire.iana import HandoffIndicator, status_name
+
+_HANDOFF_INDICATORS: Final[Mapping[HandoffHint, HandoffIndicator]] = {
+    HandoffHint.UNKNOWN: HandoffIndicator.UNKNOWN,
+    HandoffHint.NEW_INTERFACE: HandoffIndicator.ATTACHMENT_OVER_NEW_INTERFACE,
+    HandoffHint.BETWEEN_INTERFACES: HandoffIndicator.HANDOFF_BETWEEN_INTERFACES,
+    HandoffHint.BETWEEN_GATEWAYS: HandoffIndicator.HANDOFF_BETWEEN_GATEWAYS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """One Mobility Header message, to go into an IPv6 packet with Next Header 135."""
+
+    data: bytes
+    source: IPv6Address
+    destination: IPv6Address
+
+
+class RegistrationMachine:
+    """Every binding's machine; the only writer of entries' states."""
+
+    def __init__(
+        self,
+        settings: ProtocolSettings,
+        *,
+        binding_update_list: BindingUpdateList,
+        peers: Mapping[IPv6Address, LmaPeer],
+        timers: TimerQueue[tuple[int, BindingTimer]],
+        service: BindingService,
+        first_sequence: int,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._settings = settings
+        self._list = binding_update_list
+        self._peers = peers
+        self._timers = timers
+        self._service = service
+        self._sequence = SequenceCounter(first_sequence)
+        self._timestamps = TimestampSource()
+        self._emit = emit
+        self._last_binding_id = 0
+        self._to_send: dict[int, None] = {}  # binding ids in order, each once
+        self._actions: Mapping[
+            RegistrationAction, Callable[[BindingUpdateListEntry, float], None]
+        ] = {
+            RegistrationAction.NONE: lambda entry, now: None,
+            RegistrationAction.REGISTER: self._register,
+            RegistrationAction.REFRESH: self._refresh,
+            RegistrationAction.DEREGISTER: self._deregister,
+            RegistrationAction.RETRANSMIT: self._request_to_send,
+            RegistrationAction.ESTABLISH: self._establish,
+            RegistrationAction.DENY: self._deny,
+            RegistrationAction.HOLD: self._hold,
+            RegistrationAction.STOP_SENDING: self._stop_sending,
+            RegistrationAction.DISCARD_ENTRY: self._discard_entry,
+        }
+
+    # Inputs
+
+    def begin(self, attachment: Attachment, profile: PolicyProfile, now: float) -> None:
+        """A new entry, and its initial PBU (§6.9.1.1)."""
+        self._last_binding_id += 1
+        entry = BindingUpdateListEntry(
+            binding_id=self._last_binding_id,
+            profile=profile,
+            attachment=attachment,
+            state=RegistrationState.REGISTERING,
+            attached_at=now,
+            request=self._registration_request(profile, attachment),
+            requested_prefixes=profile.home_network_prefixes,
+        )
+        self._list.add(entry)
+        self._begin_request(entry, entry.request, now)
+
+    def apply(self, entry: BindingUpdateListEntry, what: RegistrationInput, now: float) -> None:
+        """Something happened to a binding; what follows is in the table."""
+        entry.state, action = TRANSITIONS[entry.state, what]
+        entry.loss_reason = LOSS_REASONS.get(what, entry.loss_reason)
+        self._actions[action](entry, now)
+
+    def complete(
+        self,
+        entry: BindingUpdateListEntry,
+        outstanding: OutstandingRequest,
+        acknowledgement: ProxyBindingAcknowledgement,
+        now: float,
+    ) -> None:
+        """A PBA that answers this request arrived and has passed every gate."""
+        kind = outstanding.request.kind
+        peer = self._peers[entry.lma_address]
+        peer.last_heard_at = now
+        peer.answered[kind, acknowledgement.status] += 1
+        entry.last_status = acknowledgement.status
+        entry.outstanding.clear()
+        self._emit(
+            ProxyBindingAcknowledgementReceived(
+                snapshot(entry), kind, acknowledgement.status, now - outstanding.sent_at
+            )
+        )
+        if kind is RequestKind.DEREGISTRATION:
+            # Any answer ends the waiting (interpretation INT-09).
+            self.apply(entry, RegistrationInput.ACCEPTED, now)
+        elif not acknowledgement.is_accepted:
+            status = acknowledgement.status
+            self._reject(entry, reaction_to(status), status, status_name(status), now)
+        else:
+            self._accept(entry, outstanding, read_grant(acknowledgement, outstanding), now)
+
+    def _accept(
+        self,
+        entry: BindingUpdateListEntry,
+        outstanding: OutstandingRequest,
+        grant: Grant,
+        now: float,
+    ) -> None:
+        if defect := grant.defect or self._conflict(entry, grant):
+            self._reject(entry, StatusReaction(Pace.BACK_OFF), None, defect, now)
+            return
+        for prefix in grant.home_network_prefixes:
+            holder = self._list.by_prefix(prefix)
+            if holder is not None and holder is not entry:
+                self.apply(holder, RegistrationInput.SUPERSEDED, now)
+        refresh_after_s = grant.lifetime_s * self._settings.refresh_fraction
+        if grant.refresh_interval_s:  # §6.2.4 of RFC 6275: a hint to come earlier, never later
+            refresh_after_s = min(refresh_after_s, grant.refresh_interval_s)
+        is_new = entry.state is RegistrationState.REGISTERING
+        entry.lifetime_s = grant.lifetime_s
+        entry.expires_at = outstanding.sent_at + grant.lifetime_s
+        entry.refresh_at = outstanding.sent_at + refresh_after_s
+        if grant.home_network_prefixes != entry.home_network_prefixes:
+            self._list.assign_prefixes(entry, grant.home_network_prefixes)
+            self._service.suspend(entry)
+        self.apply(entry, RegistrationInput.ACCEPTED, now)
+        if is_new:
+            setup_s = now - entry.attached_at
+            self._emit(BindingEstablished(snapshot(entry), grant.lifetime_s, setup_s))
+        else:
+            self._emit(BindingRefreshed(snapshot(entry), grant.lifetime_s))
+
+    def _conflict(self, entry: BindingUpdateListEntry, grant: Grant) -> str | None:
+        """An LMA may move its own prefixes between our bindings, not take another LMA's."""
+        for prefix in grant.home_network_prefixes:
+            holder = self._list.by_prefix(prefix)
+            if holder is not None and holder.lma_address != entry.lma_address:
+                return f"the LMA granted {prefix}, which {holder.lma_address} has assigned here"
+        return None
+
+    def _reject(
+        self,
+        entry: BindingUpdateListEntry,
+        reaction: StatusReaction,
+        status: int | None,
+        reason: str,
+        now: float,
+    ) -> None:
+        entry.rejections += 1
+        entry.attempts = 0
+        self.apply(entry, reaction.registration_input, now)
+        if reaction.forget_prefixes:
+            entry.requested_prefixes = ()
+        if entry.request.handoff_indicator is HandoffIndicator.NOT_CHANGED:
+            # What was to be extended is no more.
+            entry.request = replace(entry.request, handoff_indicator=HandoffIndicator.UNKNOWN)
+        retry_in_s = self._retry_in_s(entry, reaction.pace)
+        if retry_in_s is not None:
+            self._arm(entry, now + retry_in_s)
+        self._emit(BindingRejected(snapshot(entry), status, reason, retry_in_s))
+
+    def _retry_in_s(self, entry: BindingUpdateListEntry, pace: Pace) -> float | None:
+        match pace:
+            case Pace.NEVER:
+                return None
+            case Pace.SLOW:
+                return self._settings.max_bindack_timeout_s
+            case Pace.AT_ONCE if entry.rejections == 1:
+                return 0.0
+        return entry.backoff_s
+
+    def silence(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """§6.9.1.2(6): after a reply that is not ours to accept, no PBU until an operator acts."""
+        entry.outstanding.clear()
+        self.apply(entry, RegistrationInput.ECHO_MISMATCHED, now)
+        if entry.state is RegistrationState.HELD:
+            reason = "the LMA's reply did not echo the options of the request"
+            self._emit(BindingRejected(snapshot(entry), None, reason, None))
+
+    def permit(self, entry: BindingUpdateListEntry) -> None:
+        """The rate limit lets the entry's waiting PBU go."""
+        self._to_send[entry.binding_id] = None
+
+    def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
+        """The PBUs that are due, each built and timestamped at this moment."""
+        to_send, self._to_send = self._to_send, {}
+        entries = (self._list.by_id(binding_id) for binding_id in to_send)
+        return [self._send(entry, now, utc) for entry in entries if entry is not None]
+
+    # Actions
+
+    def _register(self, entry: BindingUpdateListEntry, now: float) -> None:
+        entry.rejections = 0
+        self._begin_request(entry, self._registration_request(entry.profile, entry.attachment), now)
+
+    def _refresh(self, entry: BindingUpdateListEntry, now: float) -> None:
+        lifetime_s = entry.profile.lifetime_s or self._settings.lifetime_s
+        self._begin_request(entry, Request(lifetime_s, HandoffIndicator.NOT_CHANGED), now)
+
+    def _deregister(self, entry: BindingUpdateListEntry, now: float) -> None:
+        self._service.stop_advertising(entry)
+        self._begin_request(entry, Request(0, HandoffIndicator.UNKNOWN), now)
+
+    def _begin_request(self, entry: BindingUpdateListEntry, request: Request, now: float) -> None:
+        """A new exchange; replies to the one before it no longer count (RFC 6275 §11.1)."""
+        entry.request = request
+        entry.outstanding.clear()
+        entry.attempts = 0
+        entry.backoff_s = self._settings.initial_bindack_timeout_s
+        self._request_to_send(entry, now)
+
+    def _request_to_send(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """Queue the entry's PBU, or wait for the rate limit (RFC 6275 §11.8, INT-08)."""
+        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        if len(entry.send_times) == MAX_UPDATE_RATE_PER_S:
+            permitted_at = entry.send_times[0] + 1.0
+            if permitted_at > now:
+                key = (entry.binding_id, BindingTimer.PERMISSION_TO_SEND)
+                self._timers.set(key, permitted_at)
+                return
+        self._to_send[entry.binding_id] = None
+
+    def _establish(self, entry: BindingUpdateListEntry, now: float) -> None:
+        entry.rejections = 0
+        self._arm(entry, entry.refresh_at)
+        self._service.serve(entry, now)
+
+    def _deny(self, entry: BindingUpdateListEntry, now: float) -> None:
+        # The node asks again for what it had: its addresses may outlive the trouble.
+        entry.requested_prefixes = entry.home_network_prefixes or entry.requested_prefixes
+        self._service.stop(entry, is_on_link=True)
+
+    def _hold(self, entry: BindingUpdateListEntry, now: float) -> None:
+        self._stop_sending(entry, now)
+        self._deny(entry, now)
+
+    def _stop_sending(self, entry: BindingUpdateListEntry, now: float) -> None:
+        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._timers.cancel((entry.binding_id, BindingTimer.PERMISSION_TO_SEND))
+        self._to_send.pop(entry.binding_id, None)
+
+    def _discard_entry(self, entry: BindingUpdateListEntry, now: float) -> None:
+        self._stop_sending(entry, now)
+        binding = snapshot(entry)
+        self._service.stop(entry, is_on_link=entry.loss_reason is not LossReason.DETACHED)
+        self._list.remove(entry)
+        self._emit(BindingLost(binding, entry.loss_reason))
+
+    def _arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
+        self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)
+
+    # Requests
+
+    def _registration_request(self, profile: PolicyProfile, attachment: Attachment) -> Request:
+        lifetime_s = profile.lifetime_s or self._settings.lifetime_s
+        return Request(lifetime_s, self._handoff_indicator(profile.mn_id, attachment))
+
+    def _handoff_indicator(self, mn_id: bytes, attachment: Attachment) -> HandoffIndicator:
+        """§6.9.1.1(5): a handoff is claimed only on the word of the access network."""
+        is_another_interface = any(
+            entry.attachment.mn_link_layer_id != attachment.mn_link_layer_id
+            for entry in self._list.by_mn_id(mn_id)
+        )
+        if attachment.handoff_hint is HandoffHint.UNKNOWN and is_another_interface:
+            return HandoffIndicator.ATTACHMENT_OVER_NEW_INTERFACE
+        return _HANDOFF_INDICATORS[attachment.handoff_hint]
+
+    def _send(self, entry: BindingUpdateListEntry, now: float, utc: float) -> OutgoingMessage:
+        sequence = self._sequence.next()
+        ticks = self._timestamps.next(utc)  # §6.9.4: each transmission has a newer one
+        update = build_proxy_binding_update(
+            entry, self._settings, sequence=sequence, timestamp_ticks=ticks
+        )
+        ours = self._settings.proxy_care_of_address
+        data = mobility_header.encode(update, ours, entry.lma_address)
+        self._note_sent(
+            entry, OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment)
+        )
+        return OutgoingMessage(data, ours, entry.lma_address)
+
+    def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
+        entry.attempts += 1
+        entry.outstanding.append(outstanding)
+        del entry.outstanding[: -self._settings.max_outstanding_requests]
+        entry.send_times = (*entry.send_times, outstanding.sent_at)[-MAX_UPDATE_RATE_PER_S:]
+        self._arm(entry, outstanding.sent_at + entry.backoff_s)
+        entry.backoff_s = min(2 * entry.backoff_s, self._settings.max_bindack_timeout_s)
+        kind = entry.request.kind
+        peer = self._peers[entry.lma_address]
+        (peer.sent if entry.attempts == 1 else peer.retransmitted)[kind] += 1
+        self._emit(
+            ProxyBindingUpdateSent(snapshot(entry), kind, outstanding.sequence, entry.attempts)
+        )

@@ -1,0 +1,124 @@
+"""What an accepted binding brings the node: tunnel, forwarding, Router Advertisements."""
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
+
+from mag.protocol.advertisement_schedule import AdvertisementSchedule
+from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
+from mag.protocol.events import (
+    AdvertisePrefixes,
+    Binding,
+    Event,
+    ForwardingInstalled,
+    ForwardingUnwanted,
+    ForwardingWanted,
+    TunnelUnwanted,
+    TunnelWanted,
+    WithdrawPrefixes,
+)
+from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.registration import BindingTimer
+from mag.protocol.timer_queue import TimerQueue
+
+
+class BindingService:
+    """Begins, changes and ends the service of bindings; all its effects are events."""
+
+    def __init__(
+        self,
+        *,
+        binding_update_list: BindingUpdateList,
+        peers: Mapping[IPv6Address, LmaPeer],
+        timers: TimerQueue[tuple[int, BindingTimer]],
+        schedule: AdvertisementSchedule,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._list = binding_update_list
+        self._peers = peers
+        self._timers = timers
+        self._schedule = schedule
+        self._emit = emit
+
+    def serve(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """Give the node what its entry holds; what it already has is left as it is."""
+        if not entry.is_serving:
+            entry.is_serving = True
+            peer = self._peers[entry.lma_address]
+            peer.serving_bindings += 1
+            if peer.serving_bindings == 1:
+                self._emit(TunnelWanted(entry.lma_address))
+        if not entry.is_forwarding:
+            self._emit(ForwardingWanted(snapshot(entry)))
+        elif not self._timers.deadline((entry.binding_id, BindingTimer.ADVERTISEMENT)):
+            self.advertise(entry, now)
+        self._timers.set((entry.binding_id, BindingTimer.LIFETIME), entry.expires_at)
+
+    def redirect(self, entry: BindingUpdateListEntry) -> None:
+        """The node is on another link: forward there."""
+        self.suspend(entry)
+        if entry.is_serving:
+            self._emit(ForwardingWanted(snapshot(entry)))
+
+    def suspend(self, entry: BindingUpdateListEntry) -> None:
+        """Link or prefixes changed: nothing is said to the node until the path has followed."""
+        self.stop_advertising(entry)
+        entry.is_forwarding = False
+
+    def forwarding_ready(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """The packet path confirms; the node may now learn of its prefixes."""
+        if entry.is_serving and not entry.is_forwarding:
+            entry.is_forwarding = True
+            entry.advertisements_sent = 0
+            self._emit(ForwardingInstalled(snapshot(entry), now - entry.attached_at))
+            # No RFC 4861 random delay here: the node's packets wait for this advertisement.
+            self.advertise(entry, now)
+
+    def solicited(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """Answer a Router Solicitation soon; several at once are answered once."""
+        if not entry.is_forwarding:
+            return  # §6.9.2(1): registration first, the advertisement follows by itself
+        key = (entry.binding_id, BindingTimer.ADVERTISEMENT)
+        due = now + self._schedule.solicited_delay_s()
+        already_due = self._timers.deadline(key)
+        self._timers.set(key, due if already_due is None else min(due, already_due))
+
+    def advertise(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """Advertise now and arm the next time."""
+        entry.advertisements_sent += 1
+        wait = self._schedule.until_next_s(entry.advertisements_sent)
+        self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), now + wait)
+        self._emit(AdvertisePrefixes(snapshot(entry)))
+
+    def stop_advertising(self, entry: BindingUpdateListEntry) -> None:
+        """Say nothing more to the node by ourselves."""
+        self._timers.cancel((entry.binding_id, BindingTimer.ADVERTISEMENT))
+
+    def stop(self, entry: BindingUpdateListEntry, *, is_on_link: bool) -> None:
+        """End the service. is_on_link: the node is still there and has to be told."""
+        self._timers.cancel((entry.binding_id, BindingTimer.LIFETIME))
+        self.stop_advertising(entry)
+        if not entry.is_serving:
+            return
+        binding = snapshot(entry)
+        if entry.is_forwarding and is_on_link:
+            self._emit(WithdrawPrefixes(binding))
+        self._emit(ForwardingUnwanted(binding))
+        entry.is_serving = entry.is_forwarding = False
+        self._list.release_prefixes(entry)
+        peer = self._peers[entry.lma_address]
+        peer.serving_bindings -= 1
+        if peer.serving_bindings == 0:
+            self._emit(TunnelUnwanted(entry.lma_address))
+
+
+def snapshot(entry: BindingUpdateListEntry) -> Binding:
+    """The entry as a value."""
+    return Binding(
+        binding_id=entry.binding_id,
+        mn_id=entry.mn_id,
+        access_interface=entry.attachment.access_interface,
+        mn_link_layer_id=entry.attachment.mn_link_layer_id,
+        lma_address=entry.lma_address,
+        state=entry.state,
+        home_network_prefixes=entry.home_network_prefixes,
+    )

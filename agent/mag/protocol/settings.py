@@ -1,0 +1,65 @@
+"""Variables of the protocol with the RFC's defaults; units are in the names."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+# RFC 6275 §12. A MAG uses these three of the list (requirement RTX-12).
+INITIAL_BINDACK_TIMEOUT_S: Final = 1.0
+MAX_BINDACK_TIMEOUT_S: Final = 32.0
+MAX_UPDATE_RATE_PER_S: Final = 3
+
+LIFETIME_UNIT_S: Final = 4
+"""RFC 6275 §6.1.7: lifetimes travel in units of four seconds."""
+MAX_LIFETIME_S: Final = 65535 * LIFETIME_UNIT_S
+
+MINIMUM_IPV6_MTU: Final = 1280
+IPV6_HEADER_OCTETS: Final = 40
+
+# RFC 6543: reserved for exactly this use, the same on every access link of every domain.
+RESERVED_LINK_LAYER_ADDRESS: Final = bytes.fromhex("00005e005213")
+RESERVED_LINK_LOCAL_ADDRESS: Final = IPv6Address("fe80::200:5eff:fe00:5213")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterAdvertisementSettings:
+    """What the Router Advertisements on access links say and when (RFC 4861 §6.2.1)."""
+
+    max_interval_s: float = 600.0
+    """MaxRtrAdvInterval, 4 to 1800."""
+    min_interval_s: float = 198.0
+    """MinRtrAdvInterval, 3 to 0.75 of the maximum."""
+    router_lifetime_s: int = 1800
+    """AdvDefaultLifetime: 0, or max_interval_s to 9000."""
+    cur_hop_limit: int = 64
+    reachable_time_ms: int = 0
+    retrans_timer_ms: int = 0
+    valid_lifetime_s: int = 2592000
+    preferred_lifetime_s: int = 604800
+    """Not above valid_lifetime_s."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolSettings:
+    """RFC 5213 §9.2 and §9.3 variables and the limits of what peers can make us keep."""
+
+    proxy_care_of_address: IPv6Address
+    """The global address of the egress interface: source of PBUs, our end of the tunnels."""
+    lifetime_s: int = 3600
+    """Requested binding lifetime; a multiple of 4 up to 262140 (RFC 6275 §6.1.7)."""
+    refresh_fraction: float = 0.8
+    """A refresh starts when this part of the granted lifetime is over."""
+    initial_bindack_timeout_s: float = INITIAL_BINDACK_TIMEOUT_S
+    max_bindack_timeout_s: float = MAX_BINDACK_TIMEOUT_S
+    home_registration_flag: bool = True
+    """Send H=1 (interpretation INT-01 in docs/decisions/0004)."""
+    enable_mag_local_routing: bool = False
+    """EnableMAGLocalRouting (RFC 5213 §9.2)."""
+    fixed_mag_link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
+    """FixedMAGLinkLocalAddressOnAllAccessLinks (RFC 5213 §9.3)."""
+    fixed_mag_link_layer_address: bytes = RESERVED_LINK_LAYER_ADDRESS
+    """FixedMAGLinkLayerAddressOnAllAccessLinks (RFC 5213 §9.3); six octets."""
+    router_advertisement: RouterAdvertisementSettings = RouterAdvertisementSettings()
+    max_bindings: int = 1_000_000
+    max_outstanding_requests: int = 8
+    """(sequence, timestamp) pairs remembered per binding for matching late replies (INT-27)."""
