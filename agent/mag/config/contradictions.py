@@ -1,0 +1,190 @@
+"""Values that are right by themselves and wrong together.
+
+The checks read plain values (mappings, lists, text or typed scalars) and step over whatever does
+not convert, so that one run tells of these faults beside those of single values.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any, TypeVar
+
+from mag.config.addresses import (
+    global_unicast_address,
+    home_network_prefix,
+    link_layer_address,
+)
+from mag.config.messages import Fault, Location, dotted
+from mag.wire.ethernet import format_link_layer_address
+
+_T = TypeVar("_T")
+
+
+def find_contradictions(values: object) -> list[Fault]:
+    """Every pair of values in a configuration's plain values that cannot both hold."""
+    tree = _mapping(values)
+    checks = (
+        _tunnel_ends,
+        _unknown_lmas,
+        _without_lma,
+        _nobody_served,
+        _shared_link_layer_addresses,
+        _overlapping_prefixes,
+        _interfaces_on_both_sides,
+    )
+    return [fault for check in checks for fault in check(tree)]
+
+
+def _tunnel_ends(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """A tunnel needs two ends (RFC 2473 §4.1.2); an LMA is known by its address."""
+    owners: dict[IPv6Address, Location] = {}
+    for location, address in _endpoints(tree):
+        if (owner := owners.setdefault(address, location)) != location:
+            yield Fault(location, f"{address} is the value of {dotted(owner)} already")
+
+
+def _endpoints(tree: Mapping[str, Any]) -> Iterator[tuple[Location, IPv6Address]]:
+    places: list[tuple[Location, Any]] = [
+        (("proxy_care_of_address",), tree.get("proxy_care_of_address"))
+    ]
+    for name, lma in _mapping(tree.get("lmas")).items():
+        places.append((("lmas", name, "address"), _mapping(lma).get("address")))
+    for location, value in places:
+        if (address := _converted(global_unicast_address, value)) is not None:
+            yield location, address
+
+
+def _unknown_lmas(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    if not (known := list(_mapping(tree.get("lmas")))):
+        return
+    for location, entry in _policy_entries(tree):
+        lma = entry.get("lma")
+        if isinstance(lma, str) and lma not in known:
+            close = get_close_matches(lma, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"lmas are: {', '.join(known)}"
+            yield Fault((*location, "lma"), f'no LMA is called "{lma}"; {hint}')
+
+
+def _without_lma(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 5213 §6.2: the LMA address is a mandatory field of a policy profile."""
+    policy = _mapping(tree.get("policy"))
+    default = _mapping(policy.get("default"))
+    realms = _mapping(policy.get("realms"))
+    if default.get("lma") is not None:
+        return
+    wanted = [
+        (("policy", "nodes", mn_id), mn_id)
+        for mn_id, node in _mapping(policy.get("nodes")).items()
+        if _mapping(node).get("lma") is None
+    ]
+    if (rule := default.get("mn_id_from_link_layer_address")) is not None:
+        wanted.append((("policy", "default", "mn_id_from_link_layer_address"), str(rule)))
+    for location, mn_id in wanted:
+        realm = mn_id.rpartition("@")[2].lower()
+        if _mapping(realms.get(realm)).get("lma") is None:
+            yield Fault(location, f"no lma, neither here nor for realm {realm} nor in default")
+
+
+def _nobody_served(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    policy = tree.get("policy")
+    default = _mapping(_mapping(policy).get("default"))
+    ways = (
+        _mapping(policy).get("nodes"),
+        _mapping(policy).get("realms"),
+        default.get("lma"),
+        default.get("mn_id_from_link_layer_address"),
+    )
+    if isinstance(policy, Mapping) and not any(ways):
+        yield Fault(("policy",), "no nodes, no realms and no default lma: nobody would be served")
+
+
+def _shared_link_layer_addresses(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    owners: dict[bytes, Location] = {}
+    for location, value in _listed_by_nodes(tree, "link_layer_addresses"):
+        address = _converted(link_layer_address, value)
+        if address is not None and (owner := owners.setdefault(address, location)) != location:
+            text = format_link_layer_address(address)
+            yield Fault(location, f"{text} is listed in {dotted(owner)} already")
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A range of addresses and who wants it."""
+
+    network: IPv6Network
+    rank: int
+    """Position in the file; endpoints of tunnels before all prefixes."""
+    location: Location
+
+    @property
+    def first(self) -> int:
+        return int(self.network.network_address)
+
+    @property
+    def last(self) -> int:
+        return int(self.network.broadcast_address)
+
+
+def _overlapping_prefixes(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """Each packet from the tunnel belongs to one node, and the tunnel itself to none."""
+    claims = _claims(tree)
+    # Wider before narrower where both begin alike: whoever overlaps anyone before it overlaps
+    # the one that reaches furthest.
+    claims.sort(key=lambda claim: (claim.first, -claim.last, claim.rank))
+    furthest: _Claim | None = None
+    for claim in claims:
+        if furthest is not None and claim.first <= furthest.last:
+            earlier, later = sorted((furthest, claim), key=lambda claim: claim.rank)
+            if later.rank:
+                owner = f"{earlier.network} of {dotted(earlier.location)}"
+                yield Fault(later.location, f"{later.network} overlaps {owner}")
+        if furthest is None or claim.last > furthest.last:
+            furthest = claim
+
+
+def _claims(tree: Mapping[str, Any]) -> list[_Claim]:
+    claims = [_Claim(IPv6Network(address), 0, location) for location, address in _endpoints(tree)]
+    listed = _listed_by_nodes(tree, "home_network_prefixes")
+    for rank, (location, value) in enumerate(listed, start=1):
+        if (prefix := _converted(home_network_prefix, value)) is not None:
+            claims.append(_Claim(prefix, rank, location))
+    return claims
+
+
+def _interfaces_on_both_sides(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    access_links = _mapping(tree.get("access_links"))
+    core_interfaces = _mapping(tree.get("dataplane")).get("core_interfaces")
+    for position, interface in enumerate(_sequence(core_interfaces)):
+        if isinstance(interface, str) and interface in access_links:
+            location = ("dataplane", "core_interfaces", position)
+            yield Fault(location, f"{interface} is an access link already")
+
+
+def _policy_entries(tree: Mapping[str, Any]) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+    policy = _mapping(tree.get("policy"))
+    for group in ("nodes", "realms"):
+        for name, entry in _mapping(policy.get(group)).items():
+            yield ("policy", group, name), _mapping(entry)
+    yield ("policy", "default"), _mapping(policy.get("default"))
+
+
+def _listed_by_nodes(tree: Mapping[str, Any], key: str) -> Iterator[tuple[Location, Any]]:
+    for mn_id, node in _mapping(_mapping(tree.get("policy")).get("nodes")).items():
+        for position, value in enumerate(_sequence(_mapping(node).get(key))):
+            yield ("policy", "nodes", mn_id, key, position), value
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _sequence(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _converted(convert: Callable[[object], _T], value: object) -> _T | None:
+    try:
+        return convert(value)
+    except ValueError:
+        return None

@@ -1,0 +1,192 @@
+"""The configuration: what keys there are, what may stand there, and the defaults.
+
+Defaults of protocol variables are those of mag.protocol.settings.
+"""
+
+from enum import StrEnum
+from functools import cached_property
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from mag.config.contradictions import find_contradictions
+from mag.config.policy import Policy
+from mag.config.policy_directory import PolicyDirectory
+from mag.config.refusal import refusal
+from mag.config.router_advertisement import RouterAdvertisementSection
+from mag.config.section import Section
+from mag.config.values import (
+    AccessTechnology,
+    Between,
+    FileMode,
+    GlobalUnicastAddress,
+    InterfaceName,
+    Lifetime,
+    LinkLayerAddress,
+    LinkLocalAddress,
+    Name,
+    SocketPath,
+    Switch,
+)
+from mag.config.wording import reworded
+from mag.protocol.settings import IPV6_HEADER_OCTETS, MINIMUM_IPV6_MTU, ProtocolSettings
+from mag.wire.iana import AccessTechnologyType
+
+_DEFAULTS: Final = ProtocolSettings(proxy_care_of_address=IPv6Address(0))
+_TimeoutSeconds = Annotated[float, Between(0.1, 3600)]
+
+
+class AttachTrigger(StrEnum):
+    """What makes the gateway notice a mobile node on an access link."""
+
+    ROUTER_SOLICITATION = "router_solicitation"
+    ANY_FRAME = "any_frame"
+    LINK_STATE = "link_state"
+    ADMIN = "admin"
+
+
+class LmaSection(Section):
+    """A Local Mobility Anchor and the way to it."""
+
+    address: GlobalUnicastAddress
+    path_mtu_octets: Annotated[int, Between(MINIMUM_IPV6_MTU, 65535)] = 1500
+    """Largest IPv6 packet that reaches the LMA unfragmented."""
+
+    @property
+    def tunnel_mtu_octets(self) -> int:
+        """Largest packet that fits into the tunnel (RFC 2473 §6.7)."""
+        return self.path_mtu_octets - IPV6_HEADER_OCTETS
+
+
+class AccessLinkSection(Section):
+    """An interface that mobile nodes attach to."""
+
+    access_technology_type: AccessTechnology = AccessTechnologyType.IEEE_802_3
+    """Goes into the Access Technology Type option (RFC 5213 §8.5)."""
+    attach_triggers: Annotated[frozenset[AttachTrigger], Field(min_length=1)] = frozenset(
+        AttachTrigger
+    )
+
+
+class ProtocolSection(Section):
+    """Protocol variables that all bindings share (RFC 5213 §9.2 and §9.3, RFC 6275 §12)."""
+
+    lifetime_s: Lifetime = _DEFAULTS.lifetime_s
+    refresh_fraction: Annotated[float, Between(0.1, 0.95)] = _DEFAULTS.refresh_fraction
+    initial_bindack_timeout_s: _TimeoutSeconds = _DEFAULTS.initial_bindack_timeout_s
+    max_bindack_timeout_s: _TimeoutSeconds | None = None
+    """None: the RFC's, or initial_bindack_timeout_s if that is longer."""
+    home_registration_flag: Switch = _DEFAULTS.home_registration_flag
+    fixed_mag_link_local_address: LinkLocalAddress = _DEFAULTS.fixed_mag_link_local_address
+    fixed_mag_link_layer_address: LinkLayerAddress = _DEFAULTS.fixed_mag_link_layer_address
+    max_bindings: Annotated[int, Between(1, 10_000_000)] = _DEFAULTS.max_bindings
+
+    @field_validator("max_bindack_timeout_s")
+    @classmethod
+    def _timeouts_grow(cls, value: float, info: ValidationInfo) -> float:
+        initial = info.data.get("initial_bindack_timeout_s")
+        if initial is not None and value < initial:
+            raise refusal(f"{value:g} is less than initial_bindack_timeout_s ({initial:g})")
+        return value
+
+    @property
+    def effective_max_bindack_timeout_s(self) -> float:
+        """The upper bound of retransmission timeouts, if left open not below the first."""
+        if self.max_bindack_timeout_s is not None:
+            return self.max_bindack_timeout_s
+        return max(_DEFAULTS.max_bindack_timeout_s, self.initial_bindack_timeout_s)
+
+
+class DataplaneSection(Section):
+    """The packet path."""
+
+    kind: Literal["kernel"] = "kernel"
+    core_interfaces: Annotated[tuple[InterfaceName, ...], Field(min_length=1)]
+    """Interfaces towards the LMAs."""
+
+
+class AdminSection(Section):
+    """The socket through which the other commands of `mag` talk to the gateway."""
+
+    socket: SocketPath = Path("/run/mag/mag.sock")
+    socket_mode: FileMode = 0o660
+
+
+class ShutdownSection(Section):
+    """What happens at SIGTERM."""
+
+    deregister: Switch = True
+    """Take back all bindings at the LMAs."""
+    timeout_s: Annotated[float, Between(0, 60)] = 5.0
+    """Longest wait for the LMAs' answers."""
+
+
+class LogSection(Section):
+    """Log lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    """auto: console on a terminal, json elsewhere."""
+    mn_id: Literal["plain", "hashed", "off"] = "plain"
+    """How MN-Identifiers, which are personal data, appear."""
+
+
+class Configuration(Section):
+    """The whole file."""
+
+    identity: Name = "mag"
+    """Name of this gateway in logs and metrics."""
+    proxy_care_of_address: GlobalUnicastAddress
+    """Source of our signalling and our end of all tunnels (RFC 5213 §6.9.1.5, RFC 6275 §6.1.7)."""
+    lmas: Annotated[dict[Name, LmaSection], Field(min_length=1)]
+    access_links: Annotated[dict[InterfaceName, AccessLinkSection], Field(min_length=1)]
+    """By interface."""
+    policy: Policy
+    protocol: ProtocolSection = ProtocolSection()
+    router_advertisement: RouterAdvertisementSection = RouterAdvertisementSection()
+    dataplane: DataplaneSection
+    admin: AdminSection = AdminSection()
+    shutdown: ShutdownSection = ShutdownSection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_every_fault(cls, values: object, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Look for contradictions between values even where some value is a fault by itself."""
+        try:
+            configuration = build(values)
+        except ValidationError as error:
+            raise reworded(cls, error.errors(), find_contradictions(values)) from None
+        if contradictions := find_contradictions(configuration.model_dump()):
+            raise reworded(cls, [], contradictions)
+        return configuration
+
+    def protocol_settings(self) -> ProtocolSettings:
+        """What the protocol core is built with."""
+        protocol = self.protocol
+        return ProtocolSettings(
+            proxy_care_of_address=self.proxy_care_of_address,
+            lifetime_s=protocol.lifetime_s,
+            refresh_fraction=protocol.refresh_fraction,
+            initial_bindack_timeout_s=protocol.initial_bindack_timeout_s,
+            max_bindack_timeout_s=protocol.effective_max_bindack_timeout_s,
+            home_registration_flag=protocol.home_registration_flag,
+            fixed_mag_link_local_address=protocol.fixed_mag_link_local_address,
+            fixed_mag_link_layer_address=protocol.fixed_mag_link_layer_address,
+            router_advertisement=self.router_advertisement.settings(),
+            max_bindings=protocol.max_bindings,
+        )
+
+    @cached_property
+    def policy_directory(self) -> PolicyDirectory:
+        """Look-ups in the policy, built at the first use."""
+        return PolicyDirectory(self.policy, {name: lma.address for name, lma in self.lmas.items()})

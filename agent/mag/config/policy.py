@@ -1,0 +1,48 @@
+"""The `policy` section: which mobile nodes are served, by which LMA, with what."""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from mag.config.section import Section
+from mag.config.values import HomeNetworkPrefix, Lifetime, LinkLayerAddress, MnId, MnIdRule, Realm
+
+MAX_HOME_NETWORK_PREFIXES: Final = 32
+"""Of one node: more would not fit into a Proxy Binding Update of 1280 octets with the rest."""
+
+
+class RealmPolicy(Section):
+    """What nodes of a realm have in common."""
+
+    lma: str | None = None
+    """Name of an entry of `lmas`."""
+    lifetime_s: Lifetime | None = None
+    """Requested binding lifetime; None takes the protocol section's."""
+
+
+class NodePolicy(RealmPolicy):
+    """One mobile node; what it leaves open comes from its realm, then from the default."""
+
+    link_layer_addresses: tuple[LinkLayerAddress, ...] = ()
+    """Of the node's interfaces; frames from them identify the node."""
+    home_network_prefixes: Annotated[
+        tuple[HomeNetworkPrefix, ...], Field(max_length=MAX_HOME_NETWORK_PREFIXES)
+    ] = ()
+    """Static prefixes; empty lets the LMA assign."""
+
+
+class DefaultPolicy(RealmPolicy):
+    """What holds for every MN-Identifier where neither node nor realm says otherwise."""
+
+    mn_id_from_link_layer_address: MnIdRule | None = None
+    """MN-Identifier of nodes whose link-layer address nothing lists; None: no service for them."""
+
+
+class Policy(Section):
+    """Policy profiles (RFC 5213 §6.2), most specific first."""
+
+    nodes: dict[MnId, NodePolicy] = Field(default_factory=dict)
+    """By MN-Identifier."""
+    realms: dict[Realm, RealmPolicy] = Field(default_factory=dict)
+    """By what follows the @ of the MN-Identifier, in lower case."""
+    default: DefaultPolicy = DefaultPolicy()

@@ -1,0 +1,64 @@
+"""Who a mobile node is and what it may have, resolved from the `policy` section."""
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address, IPv6Network
+
+from mag.config.policy import Policy, RealmPolicy
+from mag.config.values import mn_id_by_rule
+from mag.protocol.policy_profile import PolicyProfile
+
+
+class PolicyDirectory:
+    """Look-ups in a policy; each takes constant time, whatever the number of nodes."""
+
+    __slots__ = ("_default", "_lma_addresses", "_mn_id_by_address", "_profiles", "_realms")
+
+    def __init__(self, policy: Policy, lma_addresses: Mapping[str, IPv6Address]) -> None:
+        """lma_addresses: by the names that the policy uses; one missing raises KeyError."""
+        self._lma_addresses = lma_addresses
+        self._default = policy.default
+        self._realms = {realm.encode(): rules for realm, rules in policy.realms.items()}
+        self._profiles: dict[bytes, PolicyProfile] = {}
+        self._mn_id_by_address: dict[bytes, bytes] = {}
+        for name, node in policy.nodes.items():
+            mn_id = name.encode()
+            self._mn_id_by_address.update(dict.fromkeys(node.link_layer_addresses, mn_id))
+            profile = self._resolve(mn_id, node, node.home_network_prefixes)
+            if profile is not None:
+                self._profiles[mn_id] = profile
+
+    def mn_id_for(self, link_layer_address: bytes) -> bytes | None:
+        """The MN-Identifier of the node with this address (six octets).
+
+        Listed nodes first, then the default's rule; None: an unknown node, not to be served.
+        """
+        mn_id = self._mn_id_by_address.get(link_layer_address)
+        if mn_id is not None:
+            return mn_id
+        rule = self._default.mn_id_from_link_layer_address
+        return None if rule is None else mn_id_by_rule(rule, link_layer_address).encode()
+
+    def profile_for(self, mn_id: bytes) -> PolicyProfile | None:
+        """The node's profile, each field from its own entry, its realm or the default.
+
+        None: no entry names an LMA for it, so it is not to be served (RFC 5213 §6.2).
+        """
+        return self._profiles.get(mn_id) or self._resolve(mn_id, None, ())
+
+    def _resolve(
+        self, mn_id: bytes, node: RealmPolicy | None, prefixes: tuple[IPv6Network, ...]
+    ) -> PolicyProfile | None:
+        # RFC 4282 §2.1: the realm is a domain name, so its case does not matter.
+        _, at_sign, realm = mn_id.rpartition(b"@")
+        realm_rules = self._realms.get(realm.lower()) if at_sign else None
+        rules = [entry for entry in (node, realm_rules, self._default) if entry is not None]
+        lma = next((entry.lma for entry in rules if entry.lma is not None), None)
+        if lma is None:
+            return None
+        lifetimes = (entry.lifetime_s for entry in rules if entry.lifetime_s is not None)
+        return PolicyProfile(
+            mn_id=mn_id,
+            lma_address=self._lma_addresses[lma],
+            home_network_prefixes=prefixes,
+            lifetime_s=next(lifetimes, None),
+        )

@@ -1,0 +1,144 @@
+"""Policy profiles (RFC 5213 §6.2): who gets what."""
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from mag.config.policy import Policy
+from mag.config.policy_directory import PolicyDirectory
+
+LMA1 = IPv6Address("2001:db8:0:b::1")
+LMA2 = IPv6Address("2001:db8:0:c::1")
+LMA3 = IPv6Address("2001:db8:0:d::1")
+ADDRESSES = {"lma1": LMA1, "lma2": LMA2, "lma3": LMA3}
+
+ALICE_MAC = bytes.fromhex("020000000001")
+ALICE_SECOND_MAC = bytes.fromhex("020000000002")
+STRANGER_MAC = bytes.fromhex("0200000000ff")
+
+
+def directory(policy: object) -> PolicyDirectory:
+    return PolicyDirectory(Policy.model_validate(policy), ADDRESSES)
+
+
+@pytest.fixture
+def all_levels() -> PolicyDirectory:
+    return directory(
+        {
+            "nodes": {
+                "alice@example.net": {
+                    "lma": "lma1",
+                    "lifetime_s": "600",
+                    "link_layer_addresses": ["02:00:00:00:00:01", "02:00:00:00:00:02"],
+                    "home_network_prefixes": ["2001:db8:1:1::/64", "2001:db8:1:2::/64"],
+                },
+                "bob@example.net": {},
+                "carol@elsewhere.net": {"lifetime_s": "1200"},
+            },
+            "realms": {"example.net": {"lma": "lma2", "lifetime_s": "1800"}},
+            "default": {"lma": "lma3", "lifetime_s": "3600"},
+        }
+    )
+
+
+def test_profile_of_listed_node_holds_what_is_listed(all_levels: PolicyDirectory) -> None:
+    """PROF-05 to PROF-07."""
+    profile = all_levels.profile_for(b"alice@example.net")
+    assert profile is not None
+    assert profile.mn_id == b"alice@example.net"
+    assert profile.lma_address == LMA1
+    assert profile.lifetime_s == 600
+    assert profile.home_network_prefixes == (
+        IPv6Network("2001:db8:1:1::/64"),
+        IPv6Network("2001:db8:1:2::/64"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mn_id", "lma_address", "lifetime_s"),
+    [
+        (b"bob@example.net", LMA2, 1800),
+        (b"carol@elsewhere.net", LMA3, 1200),
+        (b"dave@example.net", LMA2, 1800),
+        (b"dave@EXAMPLE.Net", LMA2, 1800),
+        (b"dave@roaming@example.net", LMA2, 1800),
+        (b"dave@elsewhere.net", LMA3, 3600),
+        (b"example.net", LMA3, 3600),
+        (b"\xff\xfe@example.net", LMA2, 1800),
+    ],
+    ids=[
+        "listed-node-from-realm",
+        "listed-node-from-default-per-field",
+        "unlisted-node-from-realm",
+        "realm-in-any-case",
+        "realm-behind-the-last-at-sign",
+        "unlisted-node-from-default",
+        "no-realm-without-at-sign",
+        "identifier-that-is-no-text",
+    ],
+)
+def test_profile_field_left_open_comes_from_realm_then_default(
+    all_levels: PolicyDirectory, mn_id: bytes, lma_address: IPv6Address, lifetime_s: int
+) -> None:
+    """PROF-04."""
+    profile = all_levels.profile_for(mn_id)
+    assert profile is not None
+    assert (profile.mn_id, profile.lma_address, profile.lifetime_s) == (
+        mn_id,
+        lma_address,
+        lifetime_s,
+    )
+    assert profile.home_network_prefixes == ()
+
+
+def test_profile_lifetime_nowhere_given_is_left_to_the_protocol() -> None:
+    profile = directory({"default": {"lma": "lma1"}}).profile_for(b"alice@example.net")
+    assert profile is not None
+    assert profile.lifetime_s is None
+
+
+def test_profile_of_unlisted_node_without_default_is_none() -> None:
+    """PROF-02: no profile, no service."""
+    only_alice = directory({"nodes": {"alice@example.net": {"lma": "lma1"}}})
+    assert only_alice.profile_for(b"alice@example.net") is not None
+    assert only_alice.profile_for(b"bob@example.net") is None
+
+
+def test_profile_of_listed_node_without_any_lma_is_none() -> None:
+    """PROF-06: the LMA address is mandatory."""
+    no_lma = directory({"nodes": {"alice@example.net": {"lifetime_s": "600"}}})
+    assert no_lma.profile_for(b"alice@example.net") is None
+
+
+def test_mn_id_of_listed_address_is_its_node(all_levels: PolicyDirectory) -> None:
+    """MNID-02: the same node behind each of its interfaces."""
+    assert all_levels.mn_id_for(ALICE_MAC) == b"alice@example.net"
+    assert all_levels.mn_id_for(ALICE_SECOND_MAC) == b"alice@example.net"
+
+
+def test_mn_id_of_unknown_address_without_rule_is_none(all_levels: PolicyDirectory) -> None:
+    """A default LMA alone admits no stranger."""
+    assert all_levels.mn_id_for(STRANGER_MAC) is None
+
+
+def test_mn_id_of_unknown_address_follows_the_rule_and_has_a_profile() -> None:
+    visitors = directory(
+        {
+            "nodes": {"alice@example.net": {"link_layer_addresses": ["02:00:00:00:00:01"]}},
+            "default": {
+                "lma": "lma3",
+                "mn_id_from_link_layer_address": "{mac}@visitors.example.net",
+            },
+        }
+    )
+    assert visitors.mn_id_for(ALICE_MAC) == b"alice@example.net"
+    mn_id = visitors.mn_id_for(STRANGER_MAC)
+    assert mn_id == b"0200000000ff@visitors.example.net"
+    profile = visitors.profile_for(mn_id)
+    assert profile is not None
+    assert profile.lma_address == LMA3
+
+
+def test_directory_with_unknown_lma_name_raises() -> None:
+    with pytest.raises(KeyError, match="lma9"):
+        directory({"nodes": {"alice@example.net": {"lma": "lma9"}}})
