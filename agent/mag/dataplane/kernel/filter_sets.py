@@ -1,0 +1,113 @@
+"""The nftables table at work: rules kept, elements changed, counters read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final, Self
+
+from mag.dataplane.kernel import filter_table
+from mag.dataplane.kernel.binding_batch import ElementChanges
+from mag.dataplane.kernel.filter_table import Element, ElementCount
+from mag.dataplane.kernel.nftables import Nftables, NotInNftablesError
+
+USUAL_PREFIX_LENGTH: Final = 64
+"""Its sets are there from the start: making them takes the kernel 80 ms, a handover has 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterListing:
+    """The table as it is."""
+
+    elements: Mapping[Element, ElementCount]
+    drops: Mapping[str, int]
+    lengths: frozenset[int]
+
+    @classmethod
+    def read(cls, nftables: Nftables) -> Self:
+        """One pass over the whole table: listing a part of it costs the kernel as much."""
+        try:
+            found = nftables.read(filter_table.LIST_TABLE)
+        except NotInNftablesError:
+            return cls({}, {}, frozenset())
+        return cls(
+            elements=filter_table.elements_in(found),
+            drops=filter_table.drops_in(found),
+            lengths=frozenset(filter_table.lengths_in(found)),
+        )
+
+
+class FilterSets:
+    """Changes to the table; reading it goes through a context of its own.
+
+    libnftables keeps what it listed and would check it before every later change.
+    """
+
+    def __init__(self, writer: Nftables, reader: Nftables) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._lengths: set[int] = set()
+
+    def close(self) -> None:
+        """Free both contexts."""
+        self._writer.close()
+        self._reader.close()
+
+    def listing(self) -> FilterListing:
+        """The table now, empty if there is none."""
+        return FilterListing.read(self._reader)
+
+    def ensure_base(
+        self,
+        core_interfaces: tuple[str, ...],
+        proxy_care_of_address: IPv6Address,
+        lengths: Iterable[int],
+    ) -> None:
+        """Rules, sets and drop counters; elements and counts that are there stay.
+
+        lengths: prefix lengths whose sets are there already.
+        """
+        self._lengths = set(lengths)
+        self._writer.run(
+            filter_table.base_commands(core_interfaces, proxy_care_of_address, self._lengths)
+        )
+        self._ensure_lengths({USUAL_PREFIX_LENGTH})
+
+    def remove_all(self) -> None:
+        """Delete the table."""
+        self._writer.run(filter_table.DELETE_TABLE)
+
+    def ensure(self, element: Element) -> None:
+        """Have the element in its set."""
+        self._writer.run(filter_table.element_commands("add", [element]))
+
+    def delete(self, elements: Iterable[Element]) -> None:
+        """Have the elements out of their sets, there or not."""
+        members = list(elements)
+        if members:
+            self._writer.run(
+                filter_table.element_commands("add", members)
+                + filter_table.element_commands("delete", members)
+            )
+
+    def change(self, changes: ElementChanges) -> None:
+        """One transaction. Raises DataplaneError, nothing changed, if a deleted one is absent."""
+        self._ensure_lengths(map(filter_table.length_of, (*changes.deleted, *changes.added)))
+        self._writer.run(
+            filter_table.element_commands("delete", changes.deleted)
+            + filter_table.element_commands("add", changes.added)
+        )
+
+    def change_whatever_is_there(self, changes: ElementChanges) -> None:
+        """As `change`, for elements that may be absent."""
+        self._ensure_lengths(map(filter_table.length_of, (*changes.deleted, *changes.added)))
+        self._writer.run(
+            filter_table.element_commands("add", changes.deleted)
+            + filter_table.element_commands("delete", changes.deleted)
+            + filter_table.element_commands("add", changes.added)
+        )
+
+    def _ensure_lengths(self, lengths: Iterable[int]) -> None:
+        for length in lengths:
+            if length not in self._lengths:
+                self._writer.run(filter_table.length_commands(length))
+                self._lengths.add(length)

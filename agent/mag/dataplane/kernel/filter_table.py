@@ -1,0 +1,245 @@
+"""The nftables table `inet mag` as text and back: link-layer check, counters, ECN, hop limit.
+
+Routing alone already keeps unbound sources out; this table ties a source to its link and its
+link-layer address and says how much went where. Elements of sets are bindings; there is one set
+and one rule for each direction and prefix length in use, since interval sets copy themselves at
+every commit.
+"""
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+from typing import Any, Final
+
+from mag.dataplane.base import DROP_REASONS, MobileNodeForwarding
+from mag.dataplane.kernel.layout import SINK_INTERFACE
+
+TABLE_NAME: Final = "mag"
+TABLE: Final = f"inet {TABLE_NAME}"
+OUTER_HOP_LIMIT: Final = 64
+"""RFC 2473 §6.3, as IPv6 hosts send."""
+_SET_SIZE: Final = 1_048_576
+_ECN_MARK: Final = "0x01000000"
+"""Packet mark of a decapsulated packet whose tunnel header said congestion experienced."""
+
+DELETE_TABLE: Final = f"add table {TABLE}\ndelete table {TABLE}\n"
+LIST_TABLE: Final = f"list table {TABLE}"
+LIST_NO_TABLE: Final = f"{LIST_TABLE}-probe"
+"""Refused as not there wherever nftables works; cheap, unlike a list of all tables."""
+
+_UPLINK_SET: Final = "uplink"
+_DOWNLINK_SET: Final = "downlink"
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a set: `key` as nftables writes it, parts joined by ` . `."""
+
+    set_name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ElementCount:
+    """What an element counted."""
+
+    packets: int
+    octets: int
+
+
+def base_commands(
+    core_interfaces: tuple[str, ...], proxy_care_of_address: IPv6Address, lengths: Iterable[int]
+) -> str:
+    """Everything but the elements; repeating it changes nothing and disturbs no packet.
+
+    lengths: prefix lengths whose sets are there already.
+    """
+    return "\n".join(
+        (
+            f"add table {TABLE}",
+            f"add set {TABLE} access_interfaces {{ type ifname; }}",
+            f"add set {TABLE} core_interfaces {{ type ifname; }}",
+            f"add set {TABLE} lma_addresses {{ type ipv6_addr; }}",
+            *(f"add counter {TABLE} {reason}" for reason in DROP_REASONS),
+            f"flush set {TABLE} core_interfaces",
+            *(f'add element {TABLE} core_interfaces {{ "{name}" }}' for name in core_interfaces),
+            *_chains(proxy_care_of_address),
+            *(_length_rules(length) for length in sorted(lengths)),
+            "",
+        )
+    )
+
+
+def _chains(proxy_care_of_address: IPv6Address) -> Iterator[str]:
+    for name, (hook, rules) in _rules_by_chain(proxy_care_of_address).items():
+        yield f"add chain {TABLE} {name} {hook}"
+        yield f"flush chain {TABLE} {name}"
+        yield from (f"add rule {TABLE} {name} {rule}" for rule in rules)
+
+
+def _rules_by_chain(
+    proxy_care_of_address: IPv6Address,
+) -> Mapping[str, tuple[str, tuple[str, ...]]]:
+    """Hook and rules of each chain, those that are jumped to before those that jump."""
+    to_lma = f"ip6 saddr {proxy_care_of_address} ip6 daddr @lma_addresses ip6 nexthdr 41"
+    return {
+        "bound_source": ("", ()),
+        "bound_destination": ("", ()),
+        "from_node": (
+            "",
+            (
+                "ip6 daddr { fe80::/10, ff00::/8 } accept",
+                "ip6 saddr fe80::/10 counter name link_local_source drop",
+                "jump bound_source",
+                "counter name unknown_source drop",
+            ),
+        ),
+        "from_tunnel": (
+            "",
+            (
+                "ip6 saddr != @lma_addresses counter name unknown_tunnel_peer drop",
+                f"ip6 ecn ce meta mark set meta mark or {_ECN_MARK}",
+            ),
+        ),
+        "to_node": (
+            "",
+            (
+                f"meta mark and {_ECN_MARK} != 0 ip6 ecn not-ect counter name bad_ecn drop",
+                f"meta mark and {_ECN_MARK} != 0 ip6 ecn set ce",
+                "jump bound_destination",
+            ),
+        ),
+        "prerouting": (
+            "{ type filter hook prerouting priority raw; }",
+            (
+                "meta nfproto ipv6 iifname @access_interfaces jump from_node",
+                f"iifname @core_interfaces meta l4proto 41 ip6 daddr {proxy_care_of_address}"
+                " jump from_tunnel",
+            ),
+        ),
+        "forward": (
+            "{ type filter hook forward priority filter; }",
+            (
+                f'oifname "{SINK_INTERFACE}" counter name unknown_inner_destination drop',
+                "meta nfproto ipv6 oifname @access_interfaces jump to_node",
+            ),
+        ),
+        "postrouting": (
+            "{ type filter hook postrouting priority mangle; }",
+            (
+                f"{to_lma} ip6 hoplimit set {OUTER_HOP_LIMIT}",
+                # RFC 3168 §9.1.1: the tunnel header of a marked packet starts unmarked.
+                f"{to_lma} ip6 ecn ce ip6 ecn set ect0",
+            ),
+        ),
+    }
+
+
+def length_commands(length: int) -> str:
+    """Sets and rules for prefixes of one length, to be run once."""
+    attributes = f"size {_SET_SIZE}; counter;"
+    return (
+        f"add set {TABLE} {_UPLINK_SET}{length}"
+        f" {{ typeof iifname . ether saddr . ip6 saddr; {attributes} }}\n"
+        f"add set {TABLE} {_DOWNLINK_SET}{length}"
+        f" {{ typeof oifname . ip6 daddr; {attributes} }}\n"
+        f"{_length_rules(length)}\n"
+    )
+
+
+def _length_rules(length: int) -> str:
+    mask = IPv6Network(f"::/{length}").netmask
+    return (
+        f"add rule {TABLE} bound_source"
+        f" iifname . ether saddr . (ip6 saddr & {mask}) @{_UPLINK_SET}{length} accept\n"
+        f"add rule {TABLE} bound_destination"
+        f" oifname . (ip6 daddr & {mask}) @{_DOWNLINK_SET}{length} accept"
+    )
+
+
+def access_interface(interface: str) -> Element:
+    """The element that makes an interface an access link."""
+    return Element("access_interfaces", f'"{interface}"')
+
+
+def lma_address(address: IPv6Address) -> Element:
+    """The element that makes an address a tunnel peer."""
+    return Element("lma_addresses", str(address))
+
+
+def elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element, Element]]:
+    """The uplink and the downlink element for each prefix of a binding."""
+    interface = f'"{record.access_interface}"'
+    link_layer_address = record.mn_link_layer_address.hex(":")
+    for prefix in record.home_network_prefixes:
+        address = socket.inet_ntop(socket.AF_INET6, prefix.network_address.packed)
+        yield (
+            Element(
+                f"{_UPLINK_SET}{prefix.prefixlen}",
+                f"{interface} . {link_layer_address} . {address}",
+            ),
+            Element(f"{_DOWNLINK_SET}{prefix.prefixlen}", f"{interface} . {address}"),
+        )
+
+
+def element_commands(verb: str, elements: Iterable[Element]) -> str:
+    """`add` or `delete` the elements, one command for each set."""
+    keys: dict[str, list[str]] = {}
+    for element in elements:
+        keys.setdefault(element.set_name, []).append(element.key)
+    return "".join(
+        f"{verb} element {TABLE} {name} {{ {', '.join(members)} }}\n"
+        for name, members in keys.items()
+    )
+
+
+def length_of(element: Element) -> int:
+    """The prefix length of a binding's element."""
+    return int(element.set_name.removeprefix(_UPLINK_SET).removeprefix(_DOWNLINK_SET))
+
+
+def is_of_binding(element: Element) -> bool:
+    """Whether the element belongs to a binding rather than to an access link or a tunnel."""
+    return element.set_name.startswith((_UPLINK_SET, _DOWNLINK_SET))
+
+
+def lengths_in(listing: Iterable[dict[str, Any]]) -> set[int]:
+    """Prefix lengths whose sets are in a listing of the table."""
+    return {
+        int(found["set"]["name"].removeprefix(_UPLINK_SET))
+        for found in listing
+        if found.get("set", {}).get("name", "").startswith(_UPLINK_SET)
+    }
+
+
+def drops_in(listing: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Dropped packets by reason."""
+    counters = (found["counter"] for found in listing if "counter" in found)
+    return {counter["name"]: counter["packets"] for counter in counters}
+
+
+def elements_in(listing: Iterable[dict[str, Any]]) -> dict[Element, ElementCount]:
+    """Every element of a listing with what it counted."""
+    return {
+        Element(members["name"], key): count
+        for found in listing
+        if (members := found.get("set")) is not None
+        for key, count in map(_element, members.get("elem", ()))
+    }
+
+
+def _element(member: Any) -> tuple[str, ElementCount]:
+    if not isinstance(member, dict):
+        return _key(member), ElementCount(0, 0)
+    counter = member["elem"].get("counter", {})
+    count = ElementCount(counter.get("packets", 0), counter.get("bytes", 0))
+    value = member["elem"]["val"]
+    if not isinstance(value, dict):
+        return _key(value), count
+    interface, *rest = value["concat"]
+    return " . ".join((f'"{interface}"', *rest)), count
+
+
+def _key(value: str) -> str:
+    return value if ":" in value else f'"{value}"'

@@ -1,0 +1,80 @@
+"""The nftables text: elements, their changes, and listings read back."""
+
+from dataclasses import replace
+from ipaddress import IPv6Network
+
+from dataplane.contract.bench import ALICE
+from mag.dataplane.base import Ensure, Remove
+from mag.dataplane.kernel import filter_table
+from mag.dataplane.kernel.binding_batch import element_changes
+from mag.dataplane.kernel.filter_table import Element, ElementCount
+
+UP = Element("uplink64", '"acc1" . 02:00:00:00:00:0a . 2001:db8:1:1::')
+DOWN = Element("downlink64", '"acc1" . 2001:db8:1:1::')
+
+
+def test_binding_is_one_element_for_each_direction_and_prefix() -> None:
+    prefixes = (*ALICE.home_network_prefixes, IPv6Network("2001:db8:30::/56"))
+    both = list(filter_table.elements_of(replace(ALICE, home_network_prefixes=prefixes)))
+    assert both[0] == (UP, DOWN)
+    assert [element.set_name for element in both[1]] == ["uplink56", "downlink56"]
+
+
+def test_elements_of_one_set_are_one_command() -> None:
+    other = replace(UP, key='"acc1" . 02:00:00:00:00:0b . 2001:db8:1:2::')
+    assert filter_table.element_commands("add", [UP, DOWN, other]) == (
+        f"add element inet mag uplink64 {{ {UP.key}, {other.key} }}\n"
+        f"add element inet mag downlink64 {{ {DOWN.key} }}\n"
+    )
+
+
+def test_listing_gives_elements_counts_drops_and_lengths_back() -> None:
+    counter = {"packets": 3, "bytes": 300}
+    listing = [
+        {"metainfo": {"version": "1.0.6"}},
+        {"counter": {"name": "bad_ecn", "packets": 7, "bytes": 700}},
+        {"set": {"name": "access_interfaces", "elem": ["acc1"]}},
+        {"set": {"name": "lma_addresses", "elem": ["2001:db8:c::a"]}},
+        {"set": {"name": "uplink56"}},
+        {
+            "set": {
+                "name": "uplink64",
+                "elem": [
+                    {
+                        "elem": {
+                            "val": {"concat": ["acc1", "02:00:00:00:00:0a", "2001:db8:1:1::"]},
+                            "counter": counter,
+                        }
+                    }
+                ],
+            }
+        },
+    ]
+    nothing = ElementCount(0, 0)
+    assert filter_table.elements_in(listing) == {
+        filter_table.access_interface("acc1"): nothing,
+        Element("lma_addresses", "2001:db8:c::a"): nothing,
+        UP: ElementCount(3, 300),
+    }
+    assert filter_table.drops_in(listing) == {"bad_ecn": 7}
+    assert filter_table.lengths_in(listing) == {56, 64}
+
+
+def test_replacement_deletes_only_what_changed() -> None:
+    """The downlink element, and with it its counter, stays when only the MAC changes."""
+    after = replace(ALICE, mn_link_layer_address=bytes.fromhex("02000000000c"))
+    changes = element_changes([Ensure(after, replaces=ALICE)])
+    assert list(changes.deleted) == [UP]
+    assert DOWN in changes.added
+
+
+def test_element_that_goes_and_comes_in_one_batch_is_made_anew() -> None:
+    """Its counter belongs to another binding now."""
+    changes = element_changes([Remove(ALICE), Ensure(replace(ALICE, binding_id=7))])
+    assert set(changes.deleted) == set(changes.added) == {UP, DOWN}
+
+
+def test_element_that_comes_and_goes_in_one_batch_is_not_there() -> None:
+    changes = element_changes([Ensure(ALICE), Remove(ALICE)])
+    assert set(changes.deleted) == {UP, DOWN}
+    assert not changes.added
