@@ -1,0 +1,212 @@
+"""From a sign of life on an access link to an attachment in the core: who is it, may it?"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from mag.config.model import AccessLinkSection, AttachTrigger
+from mag.daemon.pump import Pump
+from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.services.access_link import AccessLinkPort, NodeSignal
+from mag.services.gateway_control import ControlError
+from mag.services.policy_store import PolicyStore
+from mag.wire.ethernet import format_link_layer_address
+
+MUTE_S: Final = 5.0
+"""Frames of a node without profile are not looked at again for so long."""
+MAX_MUTED: Final = 4096
+MAX_BEING_IDENTIFIED: Final = 10_000
+
+_log = structlog.get_logger()
+
+
+class Attachments:
+    """Identifies nodes with the policy store and tells the core."""
+
+    def __init__(
+        self,
+        *,
+        core: MobileAccessGateway,
+        pump: Pump,
+        policy: PolicyStore,
+        ports: Mapping[str, AccessLinkPort],
+        links: Mapping[str, AccessLinkSection],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.refused: Counter[str] = Counter()
+        self.is_closed = False
+        self._core = core
+        self._pump = pump
+        self._policy = policy
+        self._ports = ports
+        self._links = links
+        self._tasks = tasks
+        self._being_identified: set[tuple[str, bytes]] = set()
+        self._muted: dict[tuple[str, bytes], asyncio.TimerHandle] = {}
+        self._waiting: dict[int, asyncio.Event] = {}
+
+    def signal(self, signal: NodeSignal) -> None:
+        """A node was heard on an access link."""
+        if self.is_closed:
+            return
+        entry = self._core.binding_update_list.by_link(
+            signal.access_interface, signal.mn_link_layer_address
+        )
+        if entry is None:
+            if self._may_attach(signal):
+                self._identify_later(signal)
+            return
+        now = self._pump.now()
+        self._core.attach(
+            self._attachment(signal.access_interface, signal.mn_link_layer_address),
+            entry.profile,
+            now,
+        )
+        if signal.is_router_solicitation:
+            self._core.router_solicited(entry.binding_id, now)
+        self._pump.wake()
+
+    async def attach(
+        self,
+        access_interface: str,
+        mn_link_layer_address: bytes,
+        *,
+        mn_id: bytes | None = None,
+        handoff_hint: HandoffHint = HandoffHint.UNKNOWN,
+    ) -> int:
+        """Attach a node that policy admits; the answer is its binding id.
+
+        Raises ControlError with the reason why the node gets no service.
+        """
+        if self.is_closed:
+            raise ControlError("the gateway is stopping")
+        if access_interface not in self._ports:
+            raise ControlError(f"{access_interface} is no access link of this gateway")
+        mn_id = mn_id or await self._policy.identify(mn_link_layer_address)
+        if mn_id is None:
+            raise ControlError(
+                f"policy knows no node with address "
+                f"{format_link_layer_address(mn_link_layer_address)}"
+            )
+        profile = await self._policy.profile(mn_id)
+        if profile is None:
+            raise ControlError(f"policy has no profile for {mn_id.decode(errors='replace')}")
+        attachment = self._attachment(access_interface, mn_link_layer_address, handoff_hint)
+        before = self._core.binding_update_list.by_interface(mn_id, attachment)
+        if before is not None and before.attachment.access_interface != access_interface:
+            self.lost(before.attachment.access_interface, mn_link_layer_address)
+        self._core.attach(attachment, profile, self._pump.now())
+        self._pump.wake()
+        entry = self._core.binding_update_list.by_interface(mn_id, attachment)
+        if entry is None:
+            raise ControlError("the binding update list is full")
+        self._unmute((access_interface, mn_link_layer_address))
+        self._ports[access_interface].know(mn_link_layer_address)
+        return entry.binding_id
+
+    def lost(self, access_interface: str, mn_link_layer_address: bytes) -> None:
+        """The node is no longer bound on this link; what it sends there next is news."""
+        if port := self._ports.get(access_interface):
+            port.forget(mn_link_layer_address)
+
+    def settled(self, binding_id: int) -> None:
+        """The node's packets flow, or its binding is gone: whoever waits may look again."""
+        if waiter := self._waiting.pop(binding_id, None):
+            waiter.set()
+
+    async def wait_until_served(self, binding_id: int, timeout_s: float) -> None:
+        """Return when the node's packets flow. Raises ControlError when they do not in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while (entry := self._core.binding_update_list.by_id(binding_id)) is not None:
+                    if entry.is_forwarding:
+                        return
+                    await self._waiting.setdefault(binding_id, asyncio.Event()).wait()
+        state = entry.state.value if entry is not None else "gone"
+        raise ControlError(f"no service within {timeout_s:g} s: the binding is {state}")
+
+    def link_down(self, access_interface: str) -> None:
+        """Nobody can be on a link that is down, if the link tells."""
+        if AttachTrigger.LINK_STATE not in self._links[access_interface].attach_triggers:
+            return
+        now = self._pump.now()
+        for entry in list(self._core.binding_update_list):
+            if entry.attachment.access_interface == access_interface:
+                self._core.detach(entry.binding_id, now)
+        self._pump.wake()
+
+    def close(self) -> None:
+        """Take no more attachments."""
+        self.is_closed = True
+        for timer in self._muted.values():
+            timer.cancel()
+
+    def _attachment(
+        self,
+        access_interface: str,
+        mn_link_layer_address: bytes,
+        handoff_hint: HandoffHint = HandoffHint.UNKNOWN,
+    ) -> Attachment:
+        return Attachment(
+            access_interface=access_interface,
+            mn_link_layer_id=mn_link_layer_address,
+            access_technology_type=self._links[access_interface].access_technology_type,
+            handoff_hint=handoff_hint,
+        )
+
+    def _may_attach(self, signal: NodeSignal) -> bool:
+        triggers = self._links[signal.access_interface].attach_triggers
+        return AttachTrigger.ANY_FRAME in triggers or (
+            signal.is_router_solicitation and AttachTrigger.ROUTER_SOLICITATION in triggers
+        )
+
+    def _identify_later(self, signal: NodeSignal) -> None:
+        key = (signal.access_interface, signal.mn_link_layer_address)
+        if key in self._being_identified or key in self._muted:
+            return
+        if len(self._being_identified) >= MAX_BEING_IDENTIFIED:
+            self.refused["too_many_at_once"] += 1
+            return
+        self._being_identified.add(key)
+        self._tasks.create_task(self._identify(*key))
+
+    async def _identify(self, access_interface: str, mn_link_layer_address: bytes) -> None:
+        key = (access_interface, mn_link_layer_address)
+        try:
+            await self.attach(access_interface, mn_link_layer_address)
+        except ControlError as error:
+            self.refused["no_service"] += 1
+            self._mute(key)
+            _log.info(
+                "attachment_refused",
+                access_interface=access_interface,
+                link_layer_address=format_link_layer_address(mn_link_layer_address),
+                reason=str(error),
+            )
+        finally:
+            self._being_identified.discard(key)
+
+    def _mute(self, key: tuple[str, bytes]) -> None:
+        """Spare the agent, and the log, a stranger's every frame."""
+        if self.is_closed or len(self._muted) >= MAX_MUTED:
+            return
+        access_interface, address = key
+        self._ports[access_interface].know(address)
+        timer = asyncio.get_running_loop().call_later(MUTE_S, self._end_of_mute, key)
+        self._muted[key] = timer
+
+    def _end_of_mute(self, key: tuple[str, bytes]) -> None:
+        if self._unmute(key):
+            access_interface, address = key
+            self._ports[access_interface].forget(address)
+
+    def _unmute(self, key: tuple[str, bytes]) -> bool:
+        timer = self._muted.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None

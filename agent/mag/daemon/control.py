@@ -1,0 +1,231 @@
+"""Answers the admin API from the running gateway."""
+
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict
+from ipaddress import IPv6Address
+
+from mag import __version__
+from mag.config.model import AttachTrigger
+from mag.daemon.gateway import Gateway
+from mag.dataplane.base import DROP_REASONS, BindingCounters, DataplaneCounters, DataplaneError
+from mag.protocol.binding_update_list import BindingUpdateListEntry
+from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.request import RequestKind
+from mag.services.event_log import text_of_mn_id
+from mag.services.gateway_control import (
+    AttachRequest,
+    ControlError,
+    Document,
+    NodeSelector,
+    NotFoundError,
+)
+from mag.services.metrics import discarded_on_access_links
+from mag.wire.ethernet import format_link_layer_address, parse_link_layer_address
+from mag.wire.iana import status_name
+
+
+class Control:
+    """Reads and steers one gateway; see GatewayControl."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def status(self) -> Document:
+        """Identity, version, uptime and how many bindings there are."""
+        gateway = self._gateway
+        return {
+            "identity": gateway.configuration.identity,
+            "version": __version__,
+            "dataplane": gateway.configuration.dataplane.kind,
+            "proxy_care_of_address": str(gateway.configuration.proxy_care_of_address),
+            "uptime_s": round(time.time() - gateway.started_at, 1),
+            "bindings": len(gateway.core.binding_update_list),
+        }
+
+    async def bindings(self) -> list[Document]:
+        """A row for each Binding Update List entry."""
+        counters = await self._read_counters()
+        return self._rows(self._gateway.core.binding_update_list, counters)
+
+    def peers(self) -> list[Document]:
+        """A row for each LMA."""
+        return [self._peer_row(peer) for peer in self._gateway.core.peers.values()]
+
+    async def dataplane(self) -> Document:
+        """The packet path, its limitations, and what of ours is in it."""
+        try:
+            status = await self._gateway.dataplane.status()
+            found = await self._gateway.dataplane.dump()
+        except DataplaneError as error:
+            raise ControlError(str(error)) from None
+        return {
+            "name": status.name,
+            "version": status.version,
+            "limitations": list(status.limitations),
+            "tunnels": [
+                {
+                    "lma": self._lma(tunnel.lma_address),
+                    "lma_address": str(tunnel.lma_address),
+                    "proxy_care_of_address": str(tunnel.proxy_care_of_address),
+                    "mtu_octets": tunnel.mtu_octets,
+                }
+                for tunnel in found.lma_tunnels.values()
+            ],
+            "access_links": sorted(found.access_links),
+            "mobile_nodes": len(found.mobile_nodes),
+        }
+
+    async def counters(self) -> Document:
+        """Signalling, discarded messages, drops."""
+        gateway = self._gateway
+        dataplane = await self._read_counters()
+        transport = gateway.transport
+        return {
+            "signalling": {
+                "received": transport.received,
+                "lost_before_us": transport.lost,
+                "send_failures": transport.send_failures,
+                "peers": self.peers(),
+            },
+            "discarded": dict(gateway.core.discarded),
+            "access": {
+                "discarded": dict(discarded_on_access_links(gateway.ports)),
+                "attachments_refused": dict(gateway.attachments.refused),
+            },
+            "dataplane": {
+                "drops": {reason: dataplane.drops.get(reason, 0) for reason in DROP_REASONS},
+                "failures": dict(gateway.forwarding.failures),
+            },
+            "bindings": self._rows(gateway.core.binding_update_list, dataplane),
+        }
+
+    async def metrics(self) -> bytes:
+        """The same for Prometheus."""
+        return self._gateway.metrics.render(await self._read_counters())
+
+    async def attach(self, request: AttachRequest) -> Document:
+        """Attach a node on the word of the access network."""
+        attachments = self._gateway.attachments
+        link = self._gateway.configuration.access_links.get(request.access_interface)
+        if link is not None and AttachTrigger.ADMIN not in link.attach_triggers:
+            raise ControlError(f"attach_triggers of {request.access_interface} leave out admin")
+        binding_id = await attachments.attach(
+            request.access_interface,
+            _address(request.link_layer_address),
+            mn_id=request.mn_id.encode() if request.mn_id else None,
+            handoff_hint=request.handoff,
+        )
+        if request.wait_s is not None:
+            await attachments.wait_until_served(binding_id, request.wait_s)
+        entry = self._gateway.core.binding_update_list.by_id(binding_id)
+        if entry is None:
+            raise ControlError("the binding has ended already")
+        return self._row(entry, BindingCounters())
+
+    def detach(self, selector: NodeSelector) -> list[Document]:
+        """End the bindings of a node that has left."""
+        return self._end(selector, is_on_link=False)
+
+    def clear(self, selector: NodeSelector) -> list[Document]:
+        """End bindings as an operator, holds included."""
+        return self._end(selector, is_on_link=True)
+
+    def events(self) -> AsyncIterator[Document]:
+        """Everything that happens from now on."""
+        return self._gateway.stream.watch()
+
+    def _end(self, selector: NodeSelector, *, is_on_link: bool) -> list[Document]:
+        entries = self._select(selector)
+        core, pump = self._gateway.core, self._gateway.pump
+        for entry in entries:
+            (core.clear if is_on_link else core.detach)(entry.binding_id, pump.now())
+        pump.wake()
+        return self._rows(entries, DataplaneCounters())
+
+    def _select(self, selector: NodeSelector) -> list[BindingUpdateListEntry]:
+        if selector.mn_id is None and selector.link_layer_address is None:
+            raise ControlError("say which node: mn_id or link_layer_address")
+        bindings = self._gateway.core.binding_update_list
+        candidates: Iterable[BindingUpdateListEntry] = bindings
+        if selector.mn_id is not None:
+            candidates = bindings.by_mn_id(selector.mn_id.encode())
+        address = selector.link_layer_address and _address(selector.link_layer_address)
+        chosen = [
+            entry
+            for entry in candidates
+            if (not address or entry.attachment.mn_link_layer_id == address)
+            and selector.access_interface in (None, entry.attachment.access_interface)
+        ]
+        if not chosen:
+            raise NotFoundError("no such binding")
+        return chosen
+
+    async def _read_counters(self) -> DataplaneCounters:
+        """What the packet path has counted; nothing while it cannot be read."""
+        try:
+            return await self._gateway.dataplane.counters()
+        except DataplaneError:
+            return DataplaneCounters()
+
+    def _rows(
+        self, entries: Iterable[BindingUpdateListEntry], counters: DataplaneCounters
+    ) -> list[Document]:
+        nothing = BindingCounters()
+        return [
+            self._row(entry, counters.bindings.get(entry.binding_id, nothing)) for entry in entries
+        ]
+
+    def _row(self, entry: BindingUpdateListEntry, counters: BindingCounters) -> Document:
+        now = self._gateway.pump.now()
+        remaining_s = entry.expires_at - now if entry.is_serving else 0.0
+        return {
+            "binding_id": entry.binding_id,
+            "mn_id": text_of_mn_id(entry.mn_id),
+            "state": entry.state.value,
+            "is_forwarding": entry.is_forwarding,
+            "access_interface": entry.attachment.access_interface,
+            "link_layer_address": format_link_layer_address(entry.attachment.mn_link_layer_id),
+            "access_technology_type": entry.attachment.access_technology_type.name.lower(),
+            "lma": self._lma(entry.lma_address),
+            "lma_address": str(entry.lma_address),
+            "home_network_prefixes": [str(prefix) for prefix in entry.home_network_prefixes],
+            "lifetime_s": entry.lifetime_s,
+            "remaining_s": round(max(0.0, remaining_s), 1),
+            "age_s": round(now - entry.attached_at, 1),
+            "handoff_indicator": entry.request.handoff_indicator.name.lower(),
+            "attempts": entry.attempts,
+            "last_status": None if entry.last_status is None else status_name(entry.last_status),
+            **asdict(counters),
+        }
+
+    def _peer_row(self, peer: LmaPeer) -> Document:
+        heard_s = peer.last_heard_at and self._gateway.pump.now() - peer.last_heard_at
+        return {
+            "lma": self._lma(peer.address),
+            "lma_address": str(peer.address),
+            "serving_bindings": peer.serving_bindings,
+            "last_heard_s": heard_s and round(heard_s, 1),
+            "requests": {
+                kind.value: {
+                    "sent": peer.sent[kind],
+                    "retransmitted": peer.retransmitted[kind],
+                    "answered": {
+                        status_name(status): count
+                        for (answered_kind, status), count in peer.answered.items()
+                        if answered_kind is kind
+                    },
+                }
+                for kind in RequestKind
+            },
+        }
+
+    def _lma(self, address: IPv6Address) -> str:
+        return self._gateway.lma_names.get(address, str(address))
+
+
+def _address(text: str) -> bytes:
+    try:
+        return parse_link_layer_address(text)
+    except ValueError as error:
+        raise ControlError(f"link_layer_address: {error}") from None

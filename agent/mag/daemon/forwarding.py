@@ -1,0 +1,128 @@
+"""Keeps the packet path as the core wants it, and tells the core when it is."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
+from typing import Final
+
+import structlog
+
+from mag.dataplane.base import (
+    AccessLink,
+    DataplaneError,
+    LmaTunnel,
+    MobileNodeForwarding,
+)
+from mag.dataplane.reconciler import Reconciler
+from mag.protocol.events import Binding
+
+FIRST_RETRY_S: Final = 0.5
+LAST_RETRY_S: Final = 10.0
+
+_log = structlog.get_logger()
+
+
+class Forwarding:
+    """Translates bindings to records and runs the reconciler whenever something is due."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        *,
+        proxy_care_of_address: IPv6Address,
+        tunnel_mtus: Mapping[IPv6Address, int],
+        on_ready: Callable[[int], None],
+    ) -> None:
+        """tunnel_mtus: largest inner packet, in octets, by LMA. on_ready: takes binding ids."""
+        self.failures: Counter[str] = Counter()
+        self._reconciler = reconciler
+        self._proxy_care_of_address = proxy_care_of_address
+        self._tunnel_mtus = tunnel_mtus
+        self._on_ready = on_ready
+        self._changed = asyncio.Event()
+        self._awaited: dict[int, MobileNodeForwarding] = {}
+        """Wanted for bindings whose core has not been told yet that it is there."""
+        self._retry_s = FIRST_RETRY_S
+
+    def want_link(self, link: AccessLink) -> None:
+        """Serve nodes on this interface."""
+        self._want(link)
+
+    def want_tunnel(self, lma_address: IPv6Address) -> None:
+        """Bindings with this LMA need their tunnel."""
+        self._want(self._tunnel(lma_address))
+
+    def unwant_tunnel(self, lma_address: IPv6Address) -> None:
+        """No binding needs the tunnel any more (RFC 5213 §5.6.1)."""
+        self._reconciler.unwant(self._tunnel(lma_address))
+        self._changed.set()
+
+    def want_binding(self, binding: Binding) -> None:
+        """Forward for the binding as it is now."""
+        record = _record(binding)
+        self._awaited[record.binding_id] = record
+        self._want(record)
+
+    def unwant_binding(self, binding: Binding) -> None:
+        """Forward nothing more for the binding."""
+        self._awaited.pop(binding.binding_id, None)
+        self._reconciler.unwant(_record(binding))
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Apply what is due, until cancelled; what fails is tried again at a slowing pace."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if await self._converge():
+                self._retry_s = FIRST_RETRY_S
+            else:
+                asyncio.get_running_loop().call_later(self._retry_s, self._changed.set)
+                self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+
+    async def _converge(self) -> bool:
+        try:
+            outcomes = await self._reconciler.converge()
+        except DataplaneError as error:
+            self._failed(error)
+            return False
+        for outcome in outcomes:
+            if outcome.error is not None:
+                self._failed(outcome.error)
+        self._tell_what_is_there()
+        return all(outcome.error is None for outcome in outcomes)
+
+    def _tell_what_is_there(self) -> None:
+        """By what is there, not by what was done: a node that moved to and fro needed nothing."""
+        there = [record for record in self._awaited.values() if self._reconciler.is_settled(record)]
+        for record in there:
+            del self._awaited[record.binding_id]
+            self._on_ready(record.binding_id)
+
+    def _failed(self, error: DataplaneError) -> None:
+        self.failures[error.operation] += 1
+        _log.error(
+            "dataplane_failed",
+            operation=error.operation,
+            target=error.target,
+            reason=error.reason,
+            retry_in_s=self._retry_s,
+        )
+
+    def _want(self, record: AccessLink | LmaTunnel | MobileNodeForwarding) -> None:
+        self._reconciler.want(record)
+        self._changed.set()
+
+    def _tunnel(self, lma_address: IPv6Address) -> LmaTunnel:
+        return LmaTunnel(self._proxy_care_of_address, lma_address, self._tunnel_mtus[lma_address])
+
+
+def _record(binding: Binding) -> MobileNodeForwarding:
+    return MobileNodeForwarding(
+        binding_id=binding.binding_id,
+        home_network_prefixes=binding.home_network_prefixes,
+        access_interface=binding.access_interface,
+        mn_link_layer_address=binding.mn_link_layer_id,
+        lma_address=binding.lma_address,
+    )

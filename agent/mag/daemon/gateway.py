@@ -1,0 +1,244 @@
+"""One gateway put together: the core, its adapters, and what each event sets in motion."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+import structlog
+
+from mag.config.model import Configuration
+from mag.daemon.attachments import Attachments
+from mag.daemon.forwarding import Forwarding
+from mag.daemon.pump import Pump
+from mag.dataplane.base import AccessLink, Dataplane
+from mag.dataplane.reconciler import Reconciler
+from mag.protocol.events import (
+    AdvertisePrefixes,
+    Binding,
+    BindingLost,
+    Event,
+    ForwardingInstalled,
+    ForwardingUnwanted,
+    ForwardingWanted,
+    ProxyBindingAcknowledgementReceived,
+    TunnelUnwanted,
+    TunnelWanted,
+    WithdrawPrefixes,
+)
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.services import router_advertisement
+from mag.services.access_link import AccessLinkPort
+from mag.services.event_log import (
+    Level,
+    LogEntry,
+    MobileNodeIdentifierForm,
+    binding_facts,
+    describe,
+    obscured,
+)
+from mag.services.event_stream import EventStream
+from mag.services.link_monitor import LinkState
+from mag.services.metrics import Metrics, Sources
+from mag.services.mobility_transport import MobilityTransport
+from mag.services.policy_store import PolicyStore
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The outer world of one gateway."""
+
+    transport: MobilityTransport
+    dataplane: Dataplane
+    policy: PolicyStore
+    ports: Mapping[str, AccessLinkPort]
+    """By access interface."""
+    link_states: Callable[[Collection[str]], AsyncIterator[LinkState]]
+    """Tells the state of each named interface, then every change."""
+
+
+class Gateway:
+    """Everything that runs between start and stop."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        core: MobileAccessGateway,
+        adapters: Adapters,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """tasks: takes the gateway's background work, which `close` ends."""
+        self.configuration = configuration
+        self.core = core
+        self.dataplane = adapters.dataplane
+        self.transport = adapters.transport
+        self.started_at = time.time()
+        self.stream = EventStream()
+        self.lma_names: Mapping[IPv6Address, str] = {
+            lma.address: name for name, lma in configuration.lmas.items()
+        }
+        self.ports = adapters.ports
+        self._link_states = adapters.link_states
+        self._tasks = tasks
+        self._background: list[asyncio.Task[None]] = []
+        self._mn_id_form = MobileNodeIdentifierForm(configuration.log.mn_id)
+        self._tunnel_mtus = {
+            lma.address: lma.tunnel_mtu_octets for lma in configuration.lmas.values()
+        }
+        self._access_mtus: dict[str, int] = {}
+        self._list_is_empty = asyncio.Event()
+        self.pump = Pump(core, adapters.transport, self._dispatch)
+        self.reconciler = Reconciler(adapters.dataplane)
+        self.forwarding = Forwarding(
+            self.reconciler,
+            proxy_care_of_address=configuration.proxy_care_of_address,
+            tunnel_mtus=self._tunnel_mtus,
+            on_ready=self._forwarding_ready,
+        )
+        self.attachments = Attachments(
+            core=core,
+            pump=self.pump,
+            policy=adapters.policy,
+            ports=adapters.ports,
+            links=configuration.access_links,
+            tasks=tasks,
+        )
+        self.metrics = Metrics(
+            Sources(
+                gateway=core,
+                transport=adapters.transport,
+                lma_names=self.lma_names,
+                ports=adapters.ports,
+                attachments_refused=self.attachments.refused,
+                dataplane_failures=self.forwarding.failures,
+            )
+        )
+
+    async def open(self) -> None:
+        """Take up service.
+
+        Raises DataplaneError, TransportError or AccessLinkError; `close` undoes what was done.
+        """
+        await self.dataplane.open()
+        settings = self.core.settings
+        for name in self.ports:
+            self.forwarding.want_link(
+                AccessLink(
+                    name,
+                    settings.fixed_mag_link_local_address,
+                    settings.fixed_mag_link_layer_address,
+                )
+            )
+        # What an earlier run of ours left in the packet path and nobody wants goes here.
+        for outcome in await self.reconciler.resync():
+            if outcome.error is not None:
+                raise outcome.error
+        self.transport.open(self._receive_message)
+        for port in self.ports.values():
+            port.open(self.attachments.signal)
+        self._background = [
+            self._tasks.create_task(self.forwarding.run()),
+            self._tasks.create_task(self._watch_links()),
+        ]
+
+    async def close(self) -> None:
+        """End all service and take away everything of ours, in bounded time."""
+        shutdown = self.configuration.shutdown
+        self.attachments.close()
+        if shutdown.deregister:
+            await self._end_all_bindings(shutdown.timeout_s)
+        for task in self._background:
+            task.cancel()
+        for port in self.ports.values():
+            port.close()
+        self.pump.close()
+        self.transport.close()
+        await self.dataplane.close(remove=True)
+
+    def note(self, entry: LogEntry) -> None:
+        """Write to the log and tell whoever watches."""
+        if self.stream.is_watched:
+            self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
+        shown = obscured(entry, self._mn_id_form)
+        getattr(_log, entry.level.value)(shown.name, **shown.facts)
+
+    # Inputs
+
+    def _receive_message(self, data: bytes, source: IPv6Address) -> None:
+        self.core.receive_message(data, source, self.pump.now())
+        self.pump.wake()
+
+    def _forwarding_ready(self, binding_id: int) -> None:
+        self.core.forwarding_ready(binding_id, self.pump.now())
+        self.pump.wake()
+
+    async def _watch_links(self) -> None:
+        async for state in self._link_states(self.ports.keys()):
+            self._access_mtus[state.interface] = state.mtu_octets
+            if not state.is_up:
+                self.attachments.link_down(state.interface)
+
+    # Effects
+
+    def _dispatch(self, event: Event) -> None:
+        self.note(describe(event, self.lma_names))
+        match event:
+            case TunnelWanted(lma_address):
+                self.forwarding.want_tunnel(lma_address)
+            case TunnelUnwanted(lma_address):
+                self.forwarding.unwant_tunnel(lma_address)
+            case ForwardingWanted(binding):
+                self.forwarding.want_binding(binding)
+            case ForwardingUnwanted(binding):
+                self.forwarding.unwant_binding(binding)
+            case ForwardingInstalled(binding, setup_s):
+                self.metrics.setup_seconds.observe(setup_s)
+                self.attachments.settled(binding.binding_id)
+            case AdvertisePrefixes(binding):
+                self._advertise(binding)
+            case WithdrawPrefixes(binding):
+                self._withdraw(binding)
+            case BindingLost(binding):
+                self.attachments.lost(binding.access_interface, binding.mn_link_layer_id)
+                self.attachments.settled(binding.binding_id)
+                if not len(self.core.binding_update_list):
+                    self._list_is_empty.set()
+            case ProxyBindingAcknowledgementReceived(binding=binding, round_trip_s=seconds):
+                lma = self.lma_names[binding.lma_address]
+                self.metrics.pba_round_trip_seconds.labels(lma).observe(seconds)
+
+    def _advertise(self, binding: Binding) -> None:
+        tunnel_mtu = self._tunnel_mtus[binding.lma_address]
+        packet = router_advertisement.advertisement(
+            self.core.settings,
+            binding.home_network_prefixes,
+            tunnel_mtu_octets=tunnel_mtu,
+            access_mtu_octets=self._access_mtus.get(binding.access_interface, tunnel_mtu),
+        )
+        self._send_to_node(binding, packet, "router_advertisement")
+
+    def _withdraw(self, binding: Binding) -> None:
+        packet = router_advertisement.withdrawal(self.core.settings, binding.home_network_prefixes)
+        self._send_to_node(binding, packet, "prefix_withdrawal")
+
+    def _send_to_node(self, binding: Binding, packet: bytes, what: str) -> None:
+        port = self.ports[binding.access_interface]
+        is_sent = port.send(packet, binding.mn_link_layer_id)
+        name, level = ("sent", Level.DEBUG) if is_sent else ("not_sent", Level.WARNING)
+        self.note(LogEntry(f"{what}_{name}", level, binding_facts(binding, self.lma_names)))
+
+    async def _end_all_bindings(self, timeout_s: float) -> None:
+        """De-register every node; whatever the LMAs have not answered in time is left to expire."""
+        bindings = self.core.binding_update_list
+        for entry in list(bindings):
+            self.core.clear(entry.binding_id, self.pump.now())
+        self.pump.wake()
+        if len(bindings):
+            self._list_is_empty.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._list_is_empty.wait()

@@ -1,0 +1,134 @@
+"""The life of the process: start, serve, stop on a signal, in bounded time."""
+
+import asyncio
+import random
+import signal
+from enum import IntEnum
+from typing import Any, Final
+
+import structlog
+
+from mag import __version__
+from mag.config.model import AttachTrigger, Configuration
+from mag.daemon.control import Control
+from mag.daemon.gateway import Adapters, Gateway
+from mag.dataplane.base import DataplaneError
+from mag.dataplane.kernel.backend import KernelDataplane
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.services.access_link import AccessLinkError, PacketSocketPort
+from mag.services.admin_api import AdminApi, AdminSocketError
+from mag.services.event_log import Level, LogEntry
+from mag.services.link_monitor import watch_links
+from mag.services.log_setup import configure_logging
+from mag.services.mobility_transport import RawSocketTransport, TransportError
+from mag.services.policy_store import ConfiguredPolicyStore
+
+CLEAN_UP_S: Final = 10.0
+"""Longest time for leaving, beside the configured wait for the LMAs."""
+
+_log = structlog.get_logger()
+
+
+class ExitCode(IntEnum):
+    """What `mag run` tells its caller."""
+
+    OK = 0
+    CANNOT_START = 3
+    """Something outside the configuration file stands in the way; the log says what."""
+    FAILED = 4
+    """Stopped by an error of our own, or clean-up did not end in time."""
+
+
+def run_gateway(configuration: Configuration) -> ExitCode:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logging(configuration.log.level, configuration.log.format)
+    return asyncio.run(_run(configuration))
+
+
+async def _run(configuration: Configuration) -> ExitCode:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_unhandled)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            gateway = _build(configuration, tasks)
+            admin = configuration.admin
+            api = AdminApi(Control(gateway), admin.socket, admin.socket_mode)
+            return await _serve(gateway, api, stop)
+    except* Exception as group:
+        for error in group.exceptions:
+            _log.error("gateway_failed", exc_info=error)
+    return ExitCode.FAILED
+
+
+async def _serve(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> ExitCode:
+    try:
+        # First the socket: a gateway that is running already must notice nothing of us.
+        await api.open()
+    except AdminSocketError as error:
+        return _cannot_start(error)
+    code = ExitCode.OK
+    try:
+        await gateway.open()
+        gateway.note(LogEntry("gateway_started", Level.INFO, {"version": __version__}))
+        await stop.wait()
+        gateway.note(LogEntry("gateway_stopping", Level.INFO, {}))
+    except (DataplaneError, TransportError, AccessLinkError) as error:
+        code = _cannot_start(error)
+    finally:
+        is_clean = await _leave(gateway, api)
+    return code if is_clean else ExitCode.FAILED
+
+
+async def _leave(gateway: Gateway, api: AdminApi) -> bool:
+    """Take away everything of ours; False if that failed or took too long."""
+    limit_s = gateway.configuration.shutdown.timeout_s + CLEAN_UP_S
+    try:
+        async with asyncio.timeout(limit_s):
+            await gateway.close()
+            await api.close()
+    except TimeoutError:
+        _log.error("clean_up_incomplete", reason=f"not done within {limit_s:g} s")
+        return False
+    except DataplaneError as error:
+        _log.error("clean_up_incomplete", reason=str(error))
+        await api.close()
+        return False
+    return True
+
+
+def _build(configuration: Configuration, tasks: asyncio.TaskGroup) -> Gateway:
+    settings = configuration.protocol_settings()
+    core = MobileAccessGateway(
+        settings,
+        [lma.address for lma in configuration.lmas.values()],
+        random.SystemRandom(),
+    )
+    coa = configuration.proxy_care_of_address
+    adapters = Adapters(
+        transport=RawSocketTransport(coa),
+        dataplane=KernelDataplane(coa, configuration.dataplane.core_interfaces),
+        policy=ConfiguredPolicyStore(configuration.policy_directory),
+        ports={
+            interface: PacketSocketPort(
+                interface,
+                gateway_link_layer_address=settings.fixed_mag_link_layer_address,
+                pass_unknown_sources=AttachTrigger.ANY_FRAME in link.attach_triggers,
+            )
+            for interface, link in configuration.access_links.items()
+        },
+        link_states=watch_links,
+    )
+    return Gateway(configuration, core, adapters, tasks)
+
+
+def _cannot_start(error: Exception) -> ExitCode:
+    _log.error("cannot_start", reason=str(error))
+    return ExitCode.CANNOT_START
+
+
+def _log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback of ours failed: say so and go on serving everybody else."""
+    _log.error("internal_error", what=context["message"], exc_info=context.get("exception"))

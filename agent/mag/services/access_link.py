@@ -1,0 +1,175 @@
+"""Signals from mobile nodes on an access link, and frames to them (RFC 5213 §6.9.2)."""
+
+import asyncio
+import errno
+import socket
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from mag.services.known_source_filter import KnownSourceFilter, KnownSourceFilterError
+from mag.wire.errors import WireError
+from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
+from mag.wire.neighbor_discovery import RouterSolicitation
+
+_SOL_PACKET: Final = 263
+_PACKET_IGNORE_OUTGOING: Final = 23
+_LARGEST_FRAME: Final = 2048
+_FRAMES_PER_WAKEUP: Final = 64
+"""Unknown senders may be a flood; signalling gets its turn in between."""
+_IPV6_NEXT_HEADER_OFFSET: Final = 6
+_ICMPV6_TYPE_OFFSET: Final = 40
+_ICMPV6: Final = 58
+_ROUTER_SOLICITATION: Final = 133
+
+
+class AccessLinkError(Exception):
+    """The access link cannot be served; the text names the interface and the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSignal:
+    """A mobile node made itself heard on an access link."""
+
+    access_interface: str
+    mn_link_layer_address: bytes
+    is_router_solicitation: bool
+
+
+class AccessLinkPort(Protocol):
+    """Hears the nodes of one access link, and speaks to each alone."""
+
+    discarded: Counter[str]
+    """Invalid frames, by reason."""
+
+    def open(self, receive: Callable[[NodeSignal], None]) -> None:
+        """Begin to listen in the running loop. Raises AccessLinkError."""
+
+    def know(self, mn_link_layer_address: bytes) -> None:
+        """Frames from this node are no news until `forget`; Router Solicitations always are."""
+
+    def forget(self, mn_link_layer_address: bytes) -> None:
+        """The next frame from this node is a signal again."""
+
+    def send(self, packet: bytes, mn_link_layer_address: bytes) -> bool:
+        """Send an IPv6 packet to one node's MAC; False if the interface would not take it."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class PacketSocketPort:
+    """The kernel's way: a packet socket behind a filter that knows the nodes that are bound."""
+
+    def __init__(
+        self, interface: str, *, gateway_link_layer_address: bytes, pass_unknown_sources: bool
+    ) -> None:
+        """pass_unknown_sources: any frame of an unknown node is a signal, not only an RS."""
+        self.discarded: Counter[str] = Counter()
+        self.interface = interface
+        self._gateway_address = gateway_link_layer_address
+        self._pass_unknown_sources = pass_unknown_sources
+        self._socket: socket.socket | None = None
+        self._filter: KnownSourceFilter | None = None
+        self._receive: Callable[[NodeSignal], None] | None = None
+
+    def open(self, receive: Callable[[NodeSignal], None]) -> None:
+        """Begin to listen in the running loop. Raises AccessLinkError."""
+        try:
+            self._filter = KnownSourceFilter(pass_unknown_sources=self._pass_unknown_sources)
+            # Protocol 0: nothing arrives before the filter is in place.
+            packet_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        except KnownSourceFilterError as error:
+            raise AccessLinkError(f"access link {self.interface}: {error}") from None
+        except PermissionError:
+            raise AccessLinkError(
+                f"access link {self.interface}: may not open a packet socket: "
+                "run as root or grant CAP_NET_RAW"
+            ) from None
+        self._socket = packet_socket
+        self._receive = receive
+        self._filter.add(self._gateway_address)
+        self._filter.attach(packet_socket)
+        packet_socket.setblocking(False)
+        packet_socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self._bind(packet_socket)
+        asyncio.get_running_loop().add_reader(packet_socket, self._drain)
+
+    def _bind(self, packet_socket: socket.socket) -> None:
+        try:
+            packet_socket.bind((self.interface, ETHERTYPE_IPV6))
+        except OSError as error:
+            raise AccessLinkError(
+                f"access link {self.interface}: {error.strerror or error}"
+            ) from None
+
+    def know(self, mn_link_layer_address: bytes) -> None:
+        """Its address goes into the filter."""
+        if self._filter is not None:
+            self._filter.add(mn_link_layer_address)
+
+    def forget(self, mn_link_layer_address: bytes) -> None:
+        """Its address leaves the filter."""
+        if self._filter is not None:
+            self._filter.remove(mn_link_layer_address)
+
+    def send(self, packet: bytes, mn_link_layer_address: bytes) -> bool:
+        """Send an IPv6 packet to one node's MAC; False if the interface would not take it."""
+        if self._socket is None:
+            return False
+        frame = EthernetFrame(
+            mn_link_layer_address, self._gateway_address, ETHERTYPE_IPV6, packet
+        ).encode()
+        try:
+            self._socket.send(frame)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+        if self._filter is not None:
+            self._filter.close()
+            self._filter = None
+
+    def _drain(self) -> None:
+        if self._socket is None or self._receive is None:
+            return
+        for _ in range(_FRAMES_PER_WAKEUP):
+            try:
+                data = self._socket.recv(_LARGEST_FRAME)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno == errno.ENETDOWN:  # the link monitor reports that
+                    return
+                raise
+            if signal := self._read(data):
+                self._receive(signal)
+
+    def _read(self, data: bytes) -> NodeSignal | None:
+        try:
+            frame = EthernetFrame.decode(data)
+            is_solicitation = _is_router_solicitation(frame.payload)
+            if is_solicitation:
+                RouterSolicitation.decode(frame.payload)
+        except WireError as error:
+            self.discarded[error.reason] += 1
+            return None
+        if frame.source[0] & 1 or not any(frame.source):
+            self.discarded["bad_source"] += 1
+            return None
+        return NodeSignal(self.interface, frame.source, is_solicitation)
+
+
+def _is_router_solicitation(packet: bytes) -> bool:
+    return (
+        len(packet) > _ICMPV6_TYPE_OFFSET
+        and packet[_IPV6_NEXT_HEADER_OFFSET] == _ICMPV6
+        and packet[_ICMPV6_TYPE_OFFSET] == _ROUTER_SOLICITATION
+    )

@@ -1,0 +1,77 @@
+"""What an operator or an access point may ask of a running gateway."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mag.protocol.attachment import HandoffHint
+
+Document = dict[str, Any]
+"""JSON with stable keys."""
+
+
+class ControlError(Exception):
+    """The request cannot be met; the text is for the one who asked."""
+
+
+class NotFoundError(ControlError):
+    """There is no such node, binding or access link."""
+
+
+class NodeSelector(BaseModel):
+    """Which bindings of a node are meant; what is left out is not compared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mn_id: str | None = None
+    link_layer_address: str | None = None
+    access_interface: str | None = None
+
+
+class AttachRequest(BaseModel):
+    """An access network reports a node on one of our links."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    access_interface: str
+    link_layer_address: str
+    mn_id: str | None = None
+    """Known from access authentication; else the policy identifies the node."""
+    handoff: HandoffHint = HandoffHint.UNKNOWN
+    wait_s: float | None = Field(default=None, gt=0, le=60)
+    """Answer only when the node's packets are forwarded, or after this long."""
+
+
+class GatewayControl(Protocol):
+    """A running gateway, as the admin API sees it."""
+
+    def status(self) -> Document:
+        """Identity, version, uptime and how many bindings there are."""
+
+    async def bindings(self) -> list[Document]:
+        """A row for each Binding Update List entry."""
+
+    def peers(self) -> list[Document]:
+        """A row for each LMA."""
+
+    async def dataplane(self) -> Document:
+        """The packet path, its limitations, and what of ours is in it."""
+
+    async def counters(self) -> Document:
+        """Signalling, discarded messages, drops."""
+
+    async def metrics(self) -> bytes:
+        """The same for Prometheus."""
+
+    async def attach(self, request: AttachRequest) -> Document:
+        """Raises ControlError when there is no such link or the node gets no service."""
+
+    def detach(self, selector: NodeSelector) -> list[Document]:
+        """End the bindings of a node that has left. Raises NotFoundError."""
+
+    def clear(self, selector: NodeSelector) -> list[Document]:
+        """End bindings as an operator, holds included. Raises NotFoundError."""
+
+    def events(self) -> AsyncIterator[Document]:
+        """Everything that happens from now on."""

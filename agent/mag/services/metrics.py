@@ -1,0 +1,161 @@
+"""Names, labels and readings for Prometheus; read at scrape time, no label of a subscriber."""
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mag.dataplane.base import DataplaneCounters
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.services.access_link import AccessLinkPort
+from mag.services.mobility_transport import MobilityTransport
+
+_LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where readings come from."""
+
+    gateway: MobileAccessGateway
+    transport: MobilityTransport
+    lma_names: Mapping[IPv6Address, str]
+    ports: Mapping[str, AccessLinkPort]
+    attachments_refused: Tally[str]
+    dataplane_failures: Tally[str]
+    """Failed operations on the packet path, by operation."""
+
+
+def discarded_on_access_links(ports: Mapping[str, AccessLinkPort]) -> Tally[str]:
+    """Invalid frames of nodes, over all access links, by reason."""
+    return sum((port.discarded for port in ports.values()), start=Tally())
+
+
+class Metrics:
+    """All metrics of one gateway."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._registry = CollectorRegistry()
+        self._collector = _Collector(sources)
+        self._registry.register(self._collector)
+        self.setup_seconds = Histogram(
+            "mag_setup_seconds",
+            "From the attach event until the node's packets are forwarded",
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+        self.pba_round_trip_seconds = Histogram(
+            "mag_pba_round_trip_seconds",
+            "From a PBU to the PBA that answers it",
+            ["lma"],
+            buckets=_LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def render(self, dataplane: DataplaneCounters) -> bytes:
+        """The exposition text; packet path counters as just read."""
+        self._collector.dataplane = dataplane
+        return generate_latest(self._registry)
+
+
+class _Collector(Collector):
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.dataplane = DataplaneCounters()
+
+    def collect(self) -> Iterable[Metric]:
+        yield self._bindings()
+        yield from self._signalling()
+        yield from self._faults()
+        yield from self._forwarding()
+
+    def _bindings(self) -> Metric:
+        family = GaugeMetricFamily("mag_bindings", "Bindings by state", labels=["lma", "state"])
+        tally = Tally(
+            (entry.lma_address, entry.state) for entry in self._sources.gateway.binding_update_list
+        )
+        for (address, state), count in tally.items():
+            family.add_metric([self._lma(address), state.value], count)
+        return family
+
+    def _signalling(self) -> Iterable[Metric]:
+        sent = CounterMetricFamily(
+            "mag_pbu_sent", "PBUs, first transmissions", labels=["lma", "kind"]
+        )
+        again = CounterMetricFamily(
+            "mag_pbu_retransmitted", "PBUs sent again", labels=["lma", "kind"]
+        )
+        answered = CounterMetricFamily(
+            "mag_pba_received", "PBAs that answered a PBU", labels=["lma", "kind", "status"]
+        )
+        for peer in self._sources.gateway.peers.values():
+            lma = self._lma(peer.address)
+            for kind, count in peer.sent.items():
+                sent.add_metric([lma, kind.value], count)
+            for kind, count in peer.retransmitted.items():
+                again.add_metric([lma, kind.value], count)
+            for (kind, status), count in peer.answered.items():
+                answered.add_metric([lma, kind.value, str(status)], count)
+        yield from (sent, again, answered)
+
+    def _faults(self) -> Iterable[Metric]:
+        sources = self._sources
+        yield _tally(
+            "mag_discarded", "Mobility Headers without effect", "reason", sources.gateway.discarded
+        )
+        yield _tally(
+            "mag_access_discarded",
+            "Invalid frames on access links",
+            "reason",
+            discarded_on_access_links(sources.ports),
+        )
+        yield _tally(
+            "mag_attachments_refused",
+            "Nodes without service",
+            "reason",
+            sources.attachments_refused,
+        )
+        yield _tally(
+            "mag_dataplane_failures",
+            "Failed operations on the packet path",
+            "operation",
+            sources.dataplane_failures,
+        )
+        transport = sources.transport
+        yield _single("mag_transport_received", "Mobility Headers received", transport.received)
+        yield _single("mag_transport_lost", "Mobility Headers lost before us", transport.lost)
+        yield _single("mag_transport_send_failures", "Refused by our host", transport.send_failures)
+
+    def _forwarding(self) -> Iterable[Metric]:
+        yield _tally("mag_dropped_packets", "Dropped packets", "reason", self.dataplane.drops)
+        bindings = self.dataplane.bindings.values()
+        # Gauges: what a binding has counted goes when the binding goes.
+        packets = GaugeMetricFamily(
+            "mag_bindings_packets", "Packets of the bindings there are", labels=["direction"]
+        )
+        octets = GaugeMetricFamily(
+            "mag_bindings_octets", "Inner octets of the bindings there are", labels=["direction"]
+        )
+        packets.add_metric(["uplink"], sum(c.uplink_packets for c in bindings))
+        packets.add_metric(["downlink"], sum(c.downlink_packets for c in bindings))
+        octets.add_metric(["uplink"], sum(c.uplink_octets for c in bindings))
+        octets.add_metric(["downlink"], sum(c.downlink_octets for c in bindings))
+        yield from (packets, octets)
+
+    def _lma(self, address: IPv6Address) -> str:
+        return self._sources.lma_names.get(address, str(address))
+
+
+def _tally(name: str, text: str, label: str, tally: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, count in tally.items():
+        family.add_metric([str(key)], count)
+    return family
+
+
+def _single(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(name, text, value=value)

@@ -1,0 +1,31 @@
+"""Where mobile nodes' policy profiles come from (RFC 5213 §6.2)."""
+
+from typing import Protocol
+
+from mag.config.policy_directory import PolicyDirectory
+from mag.protocol.policy_profile import PolicyProfile
+
+
+class PolicyStore(Protocol):
+    """Identifies nodes and knows their profiles; answers may take their time."""
+
+    async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
+        """The MN-Identifier behind a link-layer address; None: this node gets no service."""
+
+    async def profile(self, mn_id: bytes) -> PolicyProfile | None:
+        """The node's profile; None: this node gets no service (RFC 5213 §6.2)."""
+
+
+class ConfiguredPolicyStore:
+    """The `policy` part of the configuration file."""
+
+    def __init__(self, directory: PolicyDirectory) -> None:
+        self._directory = directory
+
+    async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
+        """From the nodes' addresses, else by the default rule."""
+        return self._directory.mn_id_for(mn_link_layer_address)
+
+    async def profile(self, mn_id: bytes) -> PolicyProfile | None:
+        """Per node, else per realm, else the default."""
+        return self._directory.profile_for(mn_id)

@@ -1,0 +1,332 @@
+"""The whole agent over a world in memory: who attaches gets service, and nobody else does."""
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from daemon.conftest import running
+from mag.daemon.control import Control
+from mag.daemon.gateway import Gateway
+from mag.dataplane.fake import Delivered, Dropped, InnerPacket, Tunnelled
+from mag.protocol.registration_machine import OutgoingMessage
+from mag.services.gateway_control import AttachRequest, ControlError, NodeSelector, NotFoundError
+from mag.services.link_monitor import LinkState
+from mag.wire.neighbor_discovery import RouterAdvertisement
+from support.fake_adapters import (
+    CONFIGURATION,
+    LMA_ADDRESS,
+    MN1_MAC,
+    MN2_MAC,
+    PROXY_CARE_OF_ADDRESS,
+    STRANGER_MAC,
+    FakeWorld,
+    configuration,
+    until,
+)
+from support.fake_lma import read_update
+
+CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
+
+
+def packet_from(prefix: IPv6Network) -> InnerPacket:
+    return InnerPacket(prefix.network_address + 1, CORRESPONDENT)
+
+
+async def attached(world: FakeWorld, mac: bytes = MN1_MAC, link: str = "access1") -> IPv6Network:
+    """Have a node attach by a frame; its prefix, once it has been told."""
+    port = world.ports[link]
+    port.frame(mac)
+    packet, _ = await until(lambda: next((sent for sent in port.sent if sent[1] == mac), None))
+    return RouterAdvertisement.decode(packet).prefixes[0].prefix
+
+
+async def test_frame_of_a_node_brings_it_service_and_its_prefix(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """ROLE-02 to ROLE-04, MTU-14, DR-01, DR-03."""
+    prefix = await attached(world)
+    ((packet, mac),) = world.ports["access1"].sent
+    assert mac == MN1_MAC
+    told = RouterAdvertisement.decode(packet)
+    assert told.mtu == 1460
+    assert told.router_lifetime_s == 1800
+    assert told.source_link_layer_address == bytes.fromhex("00005e005213")
+    verdict = world.dataplane.uplink(MN1_MAC, "access1", packet_from(prefix))
+    assert isinstance(verdict, Tunnelled)
+    assert verdict.lma_address == LMA_ADDRESS
+
+
+async def test_access_mtu_below_the_tunnel_mtu_is_what_the_node_is_told(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """MTU-15."""
+    await world.links.put(LinkState("access1", is_up=True, mtu_octets=1400))
+    await until(world.links.empty)
+    await attached(world)
+    assert RouterAdvertisement.decode(world.ports["access1"].sent[0][0]).mtu == 1400
+
+
+async def test_stranger_gets_no_service_and_is_looked_at_once(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """PROF-02, LINK-04: and its further frames cost the agent nothing."""
+    port = world.ports["access1"]
+    for _ in range(100):
+        port.frame(STRANGER_MAC)
+    await until(lambda: gateway.attachments.refused["no_service"])
+    port.frame(STRANGER_MAC)
+    assert gateway.attachments.refused == {"no_service": 1}
+    assert world.transport.sent == []
+    assert port.sent == []
+
+
+async def test_silent_lma_means_no_advertisement_and_dropped_packets(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """RA-05, FWD-09."""
+    world.transport.is_answering = False
+    world.ports["access1"].frame(MN1_MAC)
+    await until(lambda: world.transport.sent)
+    verdict = world.dataplane.uplink(
+        MN1_MAC, "access1", packet_from(IPv6Network("2001:db8:100:1::/64"))
+    )
+    assert verdict == Dropped("unknown_source")
+    assert world.ports["access1"].sent == []
+
+
+async def test_rejecting_lma_means_no_advertisement_and_a_row_that_says_why(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    """PBA-22."""
+    world.transport.status = 152
+    world.ports["access1"].frame(MN1_MAC)
+    await until(lambda: len(gateway.core.binding_update_list))
+    (row,) = await control.bindings()
+    await until(lambda: gateway.core.peers[LMA_ADDRESS].answered)
+    (row,) = await control.bindings()
+    assert (row["state"], row["last_status"]) == ("held", "PROXY_REG_NOT_ENABLED (152)")
+    assert world.ports["access1"].sent == []
+
+
+async def test_advertisement_waits_for_the_packet_path(gateway: Gateway, world: FakeWorld) -> None:
+    world.dataplane.hold()
+    world.ports["access1"].frame(MN1_MAC)
+    await until(lambda: gateway.core.peers[LMA_ADDRESS].serving_bindings)
+    assert world.ports["access1"].sent == []
+    world.dataplane.release()
+    await until(lambda: world.ports["access1"].sent)
+
+
+async def test_nonsense_from_anywhere_stops_nothing(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    """Each message that changes nothing is counted under its reason."""
+    await attached(world)
+    for data in (b"", b"\x00", b"\x3b\x01\x06\x00" + bytes(12), bytes(40)):
+        world.transport.deliver(data)
+    world.transport.deliver(b"\x3b", IPv6Address("2001:db8::bad"))
+    await until(lambda: world.transport.received == 1 + 5)
+    await attached(world, MN2_MAC)
+    counters = await control.counters()
+    assert sum(counters["discarded"].values()) == 5
+    assert counters["discarded"]["unknown_peer"] == 1
+
+
+async def test_node_that_moves_between_our_links_is_told_on_the_new_one(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    prefix = await attached(world)
+    assert await attached(world, MN1_MAC, "access2") == prefix
+    inner = InnerPacket(CORRESPONDENT, prefix.network_address + 1)
+    verdict = world.dataplane.downlink(LMA_ADDRESS, PROXY_CARE_OF_ADDRESS, inner)
+    assert isinstance(verdict, Delivered)
+    assert verdict.access_interface == "access2"
+    assert MN1_MAC not in world.ports["access1"].known
+    assert MN1_MAC in world.ports["access2"].known
+
+
+async def test_node_that_flaps_between_links_faster_than_the_packet_path_is_told_in_the_end(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """There and back while the packet path is busy: nothing to change there, the node to tell."""
+    await attached(world)
+    world.dataplane.hold()
+    world.ports["access2"].frame(MN1_MAC)
+    await until(lambda: MN1_MAC in world.ports["access2"].known)
+    world.ports["access1"].sent.clear()
+    world.ports["access1"].frame(MN1_MAC)
+    await until(lambda: MN1_MAC in world.ports["access1"].known)
+    world.dataplane.release()
+    await until(lambda: world.ports["access1"].sent)
+
+
+async def test_node_that_is_back_before_the_packet_path_was_asked_is_told_all_the_same(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    """Two moves in one turn of the loop leave nothing for the packet path to do."""
+    await attached(world)
+    batches = len(world.dataplane.batches)
+    world.ports["access1"].sent.clear()
+    for link in ("access2", "access1"):
+        request = AttachRequest(access_interface=link, link_layer_address="02:00:00:00:00:01")
+        await control.attach(request)
+    await until(lambda: world.ports["access1"].sent)
+    assert len(world.dataplane.batches) == batches
+
+
+async def test_solicitation_of_a_served_node_reaches_the_schedule(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """RA-03: the answer is due within half a second."""
+    await attached(world)
+    before = gateway.core.get_timer()
+    world.ports["access1"].frame(MN1_MAC, is_router_solicitation=True)
+    after = gateway.core.get_timer()
+    assert before is not None
+    assert after is not None
+    assert after < before
+    assert after - gateway.pump.now() <= 0.5
+
+
+async def test_link_that_goes_down_ends_the_bindings_of_its_nodes(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """DETACH-05."""
+    await attached(world)
+    await attached(world, MN2_MAC, "access2")
+    await world.links.put(LinkState("access1", is_up=False, mtu_octets=1500))
+    await until(lambda: len(gateway.core.binding_update_list) == 1)
+    (entry,) = gateway.core.binding_update_list
+    assert entry.attachment.access_interface == "access2"
+
+
+async def test_failing_packet_path_is_counted_and_tried_again(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mag.daemon.forwarding.FIRST_RETRY_S", 0.0)
+    async with running(world) as gateway:
+        world.dataplane.fail_next(2)
+        await attached(world)
+        assert gateway.forwarding.failures.total() >= 1
+
+
+async def test_shut_down_takes_back_all_bindings_and_removes_everything(world: FakeWorld) -> None:
+    """DEREG-02."""
+    async with running(world):
+        await attached(world)
+        await attached(world, MN2_MAC, "access2")
+        sent_before = len(world.transport.sent)
+    updates = [
+        read_update(OutgoingMessage(data, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS))
+        for data in world.transport.sent[sent_before:]
+    ]
+    assert [update.lifetime_s for update in updates] == [0, 0]
+    last, _ = world.ports["access1"].sent[-1]
+    assert RouterAdvertisement.decode(last).router_lifetime_s == 0
+
+
+async def test_shut_down_does_not_wait_for_a_dead_lma_longer_than_configured() -> None:
+    world = FakeWorld(configuration(CONFIGURATION + b"shutdown: {timeout_s: 0.01}\n"))
+    async with running(world) as gateway:
+        await attached(world)
+        world.transport.is_answering = False
+        started = gateway.pump.now()
+    assert gateway.pump.now() - started < 1.0
+
+
+async def test_shut_down_can_leave_the_lma_alone() -> None:
+    world = FakeWorld(configuration(CONFIGURATION + b"shutdown: {deregister: false}\n"))
+    async with running(world):
+        await attached(world)
+        sent = len(world.transport.sent)
+    assert len(world.transport.sent) == sent
+
+
+# What the admin API asks
+
+
+async def test_attach_by_the_access_network_waits_until_packets_flow(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    request = AttachRequest(
+        access_interface="access1", link_layer_address="02:00:00:00:00:01", wait_s=5
+    )
+    row = await control.attach(request)
+    assert (row["state"], row["is_forwarding"]) == ("active", True)
+
+
+async def test_attach_that_is_refused_says_so_to_whoever_waits(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    world.transport.status = 152
+    request = AttachRequest(
+        access_interface="access1", link_layer_address="02:00:00:00:00:01", wait_s=0.01
+    )
+    with pytest.raises(ControlError, match="held"):
+        await control.attach(request)
+
+
+@pytest.mark.parametrize(
+    ("link", "mac", "text"),
+    [
+        ("nowhere", "02:00:00:00:00:01", "nowhere is no access link"),
+        ("access1", "02:00:00:00:00:ff", "policy knows no node"),
+        ("access1", "first", "link_layer_address"),
+    ],
+)
+async def test_attach_that_cannot_be_is_refused_with_the_reason(
+    control: Control, link: str, mac: str, text: str
+) -> None:
+    with pytest.raises(ControlError, match=text):
+        await control.attach(AttachRequest(access_interface=link, link_layer_address=mac))
+
+
+async def test_identity_from_access_authentication_needs_no_known_address(
+    control: Control,
+) -> None:
+    """MNID-04: the second source of the MN-Identifier."""
+    request = AttachRequest(
+        access_interface="access1", link_layer_address="02:00:00:00:00:77", mn_id="guest@other.net"
+    )
+    assert (await control.attach(request))["mn_id"] == "guest@other.net"
+
+
+async def test_detach_ends_the_binding_on_the_named_link_only(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    await attached(world)
+    mac = "02:00:00:00:00:01"
+    with pytest.raises(NotFoundError):
+        control.detach(NodeSelector(link_layer_address=mac, access_interface="access2"))
+    control.detach(NodeSelector(link_layer_address=mac, access_interface="access1"))
+    await until(lambda: MN1_MAC not in world.ports["access1"].known)
+    assert len(gateway.core.binding_update_list) == 0
+
+
+async def test_clear_without_a_node_named_is_refused(control: Control) -> None:
+    with pytest.raises(ControlError, match="say which node"):
+        control.clear(NodeSelector(access_interface="access1"))
+
+
+async def test_metrics_tell_bindings_signalling_and_no_subscriber(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    await attached(world)
+    text = (await control.metrics()).decode()
+    assert 'mag_bindings{lma="lma1",state="active"} 1.0' in text
+    assert 'mag_pbu_sent_total{kind="registration",lma="lma1"} 1.0' in text
+    assert 'mag_pba_received_total{kind="registration",lma="lma1",status="0"} 1.0' in text
+    assert "mag_setup_seconds_count 1.0" in text
+    assert "mn1@example.net" not in text
+
+
+async def test_monitor_is_told_what_happens(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    events = control.events()
+    first = events.__anext__()
+    world.ports["access1"].frame(MN1_MAC)
+    entry = await first
+    assert entry["event"] == "proxy_binding_update_sent"
+    assert entry["mn_id"] == "mn1@example.net"
+    await events.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,48 @@
+"""RFC 5213 §6.9.2, RFC 4861 §4.2: what a node is told."""
+
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+
+from mag.protocol.settings import ProtocolSettings
+from mag.services.router_advertisement import advertised_mtu, advertisement, withdrawal
+from mag.wire.ipv6 import IPv6Packet
+from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
+
+SETTINGS = ProtocolSettings(IPv6Address("2001:db8:0:a::1"))
+PREFIXES = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
+
+
+def test_advertisement_tells_prefixes_router_and_mtu() -> None:
+    """RA-03, RA-07, RA-08, DR-02, DR-03, ND-03, IID-01, IID-02."""
+    packet = advertisement(SETTINGS, PREFIXES, tunnel_mtu_octets=1460, access_mtu_octets=1500)
+    header = IPv6Packet.decode(packet)
+    assert header.source == IPv6Address("fe80::200:5eff:fe00:5213")
+    assert header.destination == IPv6Address("ff02::1")
+    assert header.hop_limit == 255
+    told = RouterAdvertisement.decode(packet)
+    assert told.mtu == 1460
+    assert told.router_lifetime_s == 1800
+    assert told.cur_hop_limit == 64
+    assert told.source_link_layer_address == bytes.fromhex("00005e005213")
+    assert told.prefixes == tuple(PrefixInformation(p, 2592000, 604800) for p in PREFIXES)
+    assert all(prefix.on_link and prefix.autonomous for prefix in told.prefixes)
+    assert not told.managed
+
+
+def test_withdrawal_ends_prefixes_and_router() -> None:
+    """ND-13, RENUM-01: flags as before, lifetimes zero."""
+    told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES))
+    assert told.router_lifetime_s == 0
+    assert told.prefixes == tuple(PrefixInformation(prefix, 0, 0) for prefix in PREFIXES)
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "access", "advertised"),
+    [(1460, 1500, 1460), (1460, 1400, 1400), (1240, 1500, 1280), (1460, 1000, 1280)],
+)
+def test_mtu_is_the_smaller_one_but_one_that_hosts_heed(
+    tunnel: int, access: int, advertised: int
+) -> None:
+    """MTU-15, ND-15, INT-13."""
+    assert advertised_mtu(tunnel, access) == advertised

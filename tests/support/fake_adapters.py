@@ -1,0 +1,147 @@
+"""The outer world of a gateway in memory: an LMA that answers, links whose nodes the test plays."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+from typing import TypeVar
+
+from mag.config.loader import parse
+from mag.config.model import Configuration
+from mag.daemon.gateway import Adapters
+from mag.dataplane.fake import FakeDataplane
+from mag.protocol.registration_machine import OutgoingMessage
+from mag.services.access_link import NodeSignal
+from mag.services.link_monitor import LinkState
+from mag.services.mobility_transport import ReceiveMessage
+from mag.services.policy_store import ConfiguredPolicyStore
+from support.fake_lma import FakeLma
+
+Value = TypeVar("Value")
+
+CONFIGURATION = b"""
+identity: mag1
+proxy_care_of_address: 2001:db8:0:a::1
+lmas: {lma1: {address: 2001:db8:0:b::1}}
+access_links: {access1: {access_technology_type: ieee_802_11}, access2: {}}
+policy:
+  nodes:
+    mn1@example.net: {lma: lma1, link_layer_addresses: ["02:00:00:00:00:01"]}
+    mn2@example.net: {lma: lma1, link_layer_addresses: ["02:00:00:00:00:02"]}
+  default: {lma: lma1}
+dataplane: {core_interfaces: [core]}
+"""
+LMA_ADDRESS = IPv6Address("2001:db8:0:b::1")
+PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:0:a::1")
+MN1_MAC = bytes.fromhex("020000000001")
+MN2_MAC = bytes.fromhex("020000000002")
+STRANGER_MAC = bytes.fromhex("0200000000ff")
+TURNS = 2000
+
+
+def configuration(text: bytes = CONFIGURATION) -> Configuration:
+    return parse(text, "test.yaml")
+
+
+async def until(condition: Callable[[], Value]) -> Value:
+    """Let the loop turn until the condition holds; time plays no part."""
+    for _ in range(TURNS):
+        if value := condition():
+            return value
+        await asyncio.sleep(0)
+    raise AssertionError("the condition never held")
+
+
+class FakeTransport:
+    """Carries messages to an LMA in memory, which answers each while `is_answering`."""
+
+    def __init__(self, lma: FakeLma) -> None:
+        self.received = self.lost = self.send_failures = 0
+        self.is_answering = True
+        self.status = 0
+        self.sent: list[bytes] = []
+        self._lma = lma
+        self._receive: ReceiveMessage | None = None
+
+    def open(self, receive: ReceiveMessage) -> None:
+        self._receive = receive
+
+    def send(self, data: bytes, destination: IPv6Address) -> bool:
+        self.sent.append(data)
+        if self.is_answering:
+            message = OutgoingMessage(data, PROXY_CARE_OF_ADDRESS, destination)
+            self.deliver(self._lma.answer(message, status=self.status))
+        return True
+
+    def deliver(self, data: bytes, source: IPv6Address = LMA_ADDRESS) -> None:
+        asyncio.get_running_loop().call_soon(self._hand_on, data, source)
+
+    def close(self) -> None:
+        self._receive = None
+
+    def _hand_on(self, data: bytes, source: IPv6Address) -> None:
+        if self._receive is not None:
+            self.received += 1
+            self._receive(data, source)
+
+
+class FakePort:
+    """An access link in memory; frames of known nodes are kept from the gateway as they ought."""
+
+    def __init__(self, interface: str) -> None:
+        self.interface = interface
+        self.discarded: Counter[str] = Counter()
+        self.known: set[bytes] = set()
+        self.sent: list[tuple[bytes, bytes]] = []
+        self.is_up = True
+        self._receive: Callable[[NodeSignal], None] | None = None
+
+    def open(self, receive: Callable[[NodeSignal], None]) -> None:
+        self._receive = receive
+
+    def frame(self, mac: bytes, *, is_router_solicitation: bool = False) -> None:
+        """A node sends; what passes the filter reaches the gateway."""
+        if self._receive is not None and (is_router_solicitation or mac not in self.known):
+            self._receive(NodeSignal(self.interface, mac, is_router_solicitation))
+
+    def know(self, mn_link_layer_address: bytes) -> None:
+        self.known.add(mn_link_layer_address)
+
+    def forget(self, mn_link_layer_address: bytes) -> None:
+        self.known.discard(mn_link_layer_address)
+
+    def send(self, packet: bytes, mn_link_layer_address: bytes) -> bool:
+        if self.is_up:
+            self.sent.append((packet, mn_link_layer_address))
+        return self.is_up
+
+    def close(self) -> None:
+        self._receive = None
+
+
+@dataclass
+class FakeWorld:
+    """Everything around one gateway."""
+
+    configuration: Configuration = field(default_factory=configuration)
+    lma: FakeLma = field(default_factory=lambda: FakeLma(LMA_ADDRESS))
+    dataplane: FakeDataplane = field(default_factory=FakeDataplane)
+
+    def __post_init__(self) -> None:
+        self.transport = FakeTransport(self.lma)
+        self.ports = {name: FakePort(name) for name in self.configuration.access_links}
+        self.links: asyncio.Queue[LinkState] = asyncio.Queue()
+
+    def adapters(self) -> Adapters:
+        return Adapters(
+            transport=self.transport,
+            dataplane=self.dataplane,
+            policy=ConfiguredPolicyStore(self.configuration.policy_directory),
+            ports=self.ports,
+            link_states=self._link_states,
+        )
+
+    async def _link_states(self, _: Collection[str]) -> AsyncIterator[LinkState]:
+        while True:
+            yield await self.links.get()

@@ -1,0 +1,124 @@
+"""A gateway with one binding, behind a real admin API, for tests of what asks it."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mag.services.admin_api import AdminApi
+from mag.services.event_stream import EventStream
+from mag.services.gateway_control import (
+    AttachRequest,
+    ControlError,
+    Document,
+    NodeSelector,
+    NotFoundError,
+)
+
+STATUS: Document = {"identity": "mag1", "bindings": 1}
+BINDING_ROW: Document = {
+    "mn_id": "mn1@example.net",
+    "state": "active",
+    "is_forwarding": True,
+    "access_interface": "access1",
+    "link_layer_address": "02:00:00:00:00:01",
+    "lma": "lma1",
+    "home_network_prefixes": ["2001:db8:100:1::/64"],
+    "lifetime_s": 3600,
+    "remaining_s": 3500.0,
+    "uplink_packets": 11,
+    "downlink_packets": 22,
+}
+PEER_ROW: Document = {
+    "lma": "lma1",
+    "lma_address": "2001:db8:0:b::1",
+    "serving_bindings": 1,
+    "last_heard_s": None,
+    "requests": {
+        "registration": {"sent": 3, "retransmitted": 2, "answered": {"ACCEPTED (0)": 1}},
+    },
+}
+DATAPLANE: Document = {
+    "name": "fake",
+    "version": "1",
+    "limitations": ["cannot fly"],
+    "tunnels": [
+        {
+            "lma": "lma1",
+            "lma_address": "2001:db8:0:b::1",
+            "proxy_care_of_address": "2001:db8:0:a::1",
+            "mtu_octets": 1460,
+        }
+    ],
+    "access_links": ["access1"],
+    "mobile_nodes": 1,
+}
+COUNTERS: Document = {
+    "signalling": {"received": 5, "lost_before_us": 0, "send_failures": 0, "peers": [PEER_ROW]},
+    "discarded": {"bad_checksum": 4},
+    "access": {"discarded": {"bad_hop_limit": 2}, "attachments_refused": {"no_service": 3}},
+    "dataplane": {"drops": {"unknown_source": 7}, "failures": {"set tunnel": 1}},
+    "bindings": [BINDING_ROW],
+}
+METRICS = "mag_bindings 1.0\n"
+
+
+class ScriptedControl:
+    """Implements GatewayControl."""
+
+    def __init__(self) -> None:
+        self.stream = EventStream()
+        self.requests: list[AttachRequest] = []
+
+    def status(self) -> Document:
+        return STATUS
+
+    async def bindings(self) -> list[Document]:
+        return [BINDING_ROW]
+
+    def peers(self) -> list[Document]:
+        return [PEER_ROW]
+
+    async def dataplane(self) -> Document:
+        return DATAPLANE
+
+    async def counters(self) -> Document:
+        return COUNTERS
+
+    async def metrics(self) -> bytes:
+        return METRICS.encode()
+
+    async def attach(self, request: AttachRequest) -> Document:
+        self.requests.append(request)
+        return BINDING_ROW
+
+    def detach(self, selector: NodeSelector) -> list[Document]:
+        if selector.link_layer_address != BINDING_ROW["link_layer_address"]:
+            raise NotFoundError("no such binding")
+        return [BINDING_ROW]
+
+    def clear(self, selector: NodeSelector) -> list[Document]:
+        if selector.mn_id != BINDING_ROW["mn_id"]:
+            raise ControlError("say which node")
+        return [BINDING_ROW]
+
+    def events(self) -> AsyncIterator[Document]:
+        return self.stream.watch()
+
+
+@contextmanager
+def served(control: ScriptedControl, path: Path) -> Iterator[None]:
+    """The control behind its admin API, in a thread with a loop of its own."""
+    loop = asyncio.new_event_loop()
+    api = AdminApi(control, path, 0o600)
+    loop.run_until_complete(api.open())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(api.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
