@@ -63,7 +63,7 @@ def dissect(packets: Sequence[bytes], fields: Sequence[str]) -> list[dict[str, l
 def _run(path: Path, names: Sequence[str]) -> str:
     assert TSHARK is not None, "guard the test with requires_tshark"
     arguments = [argument for name in names for argument in ("-e", name)]
-    completed = subprocess.run(  # noqa: S603
+    completed = subprocess.run(
         [
             *(TSHARK, "-n", "-r", str(path), "-T", "fields"),
             *("-E", f"separator={_SEPARATOR}", "-E", f"aggregator={_AGGREGATOR}"),

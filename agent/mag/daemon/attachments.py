@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
-
-import structlog
 
 from mag.config.model import AccessLinkSection, AttachTrigger
 from mag.daemon.pump import Pump
 from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkPort, NodeSignal
+from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
 from mag.services.gateway_control import ControlError
 from mag.services.policy_store import PolicyStore
 from mag.wire.ethernet import format_link_layer_address
@@ -21,8 +20,6 @@ MUTE_S: Final = 5.0
 """Frames of a node without profile are not looked at again for so long."""
 MAX_MUTED: Final = 4096
 MAX_BEING_IDENTIFIED: Final = 10_000
-
-_log = structlog.get_logger()
 
 
 class Attachments:
@@ -36,6 +33,7 @@ class Attachments:
         policy: PolicyStore,
         ports: Mapping[str, AccessLinkPort],
         links: Mapping[str, AccessLinkSection],
+        note: Callable[[LogEntry], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.refused: Counter[str] = Counter()
@@ -45,6 +43,7 @@ class Attachments:
         self._policy = policy
         self._ports = ports
         self._links = links
+        self._note = note
         self._tasks = tasks
         self._being_identified: set[tuple[str, bytes]] = set()
         self._muted: dict[tuple[str, bytes], asyncio.TimerHandle] = {}
@@ -95,8 +94,14 @@ class Attachments:
             )
         profile = await self._policy.profile(mn_id)
         if profile is None:
-            raise ControlError(f"policy has no profile for {mn_id.decode(errors='replace')}")
+            raise ControlError(f"policy has no profile for {text_of_mn_id(mn_id)}")
         attachment = self._attachment(access_interface, mn_link_layer_address, handoff_hint)
+        facts = {
+            "mn_id": text_of_mn_id(mn_id),
+            **_where(access_interface, mn_link_layer_address),
+            "handoff": handoff_hint.value,
+        }
+        self._note(LogEntry("attachment_detected", Level.DEBUG, facts))
         before = self._core.binding_update_list.by_interface(mn_id, attachment)
         if before is not None and before.attachment.access_interface != access_interface:
             self.lost(before.attachment.access_interface, mn_link_layer_address)
@@ -182,12 +187,9 @@ class Attachments:
         except ControlError as error:
             self.refused["no_service"] += 1
             self._mute(key)
-            _log.info(
-                "attachment_refused",
-                access_interface=access_interface,
-                link_layer_address=format_link_layer_address(mn_link_layer_address),
-                reason=str(error),
-            )
+            where = _where(access_interface, mn_link_layer_address)
+            refusal = where | {"reason": str(error)}
+            self._note(LogEntry("attachment_refused", Level.INFO, refusal))
         finally:
             self._being_identified.discard(key)
 
@@ -210,3 +212,10 @@ class Attachments:
         if timer is not None:
             timer.cancel()
         return timer is not None
+
+
+def _where(access_interface: str, mn_link_layer_address: bytes) -> Facts:
+    return {
+        "access_interface": access_interface,
+        "link_layer_address": format_link_layer_address(mn_link_layer_address),
+    }

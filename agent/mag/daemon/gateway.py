@@ -91,6 +91,8 @@ class Gateway:
         }
         self._access_mtus: dict[str, int] = {}
         self._list_is_empty = asyncio.Event()
+        self._has_dataplane = False
+        """Only then is there anything of ours in the packet path to take away."""
         self.pump = Pump(core, adapters.transport, self._dispatch)
         self.reconciler = Reconciler(adapters.dataplane)
         self.forwarding = Forwarding(
@@ -105,6 +107,7 @@ class Gateway:
             policy=adapters.policy,
             ports=adapters.ports,
             links=configuration.access_links,
+            note=self.note,
             tasks=tasks,
         )
         self.metrics = Metrics(
@@ -124,6 +127,7 @@ class Gateway:
         Raises DataplaneError, TransportError or AccessLinkError; `close` undoes what was done.
         """
         await self.dataplane.open()
+        self._has_dataplane = True
         settings = self.core.settings
         for name in self.ports:
             self.forwarding.want_link(
@@ -157,7 +161,8 @@ class Gateway:
             port.close()
         self.pump.close()
         self.transport.close()
-        await self.dataplane.close(remove=True)
+        await self.dataplane.close(remove=self._has_dataplane)
+        self.stream.close()
 
     def note(self, entry: LogEntry) -> None:
         """Write to the log and tell whoever watches."""
@@ -232,13 +237,17 @@ class Gateway:
         self.note(LogEntry(f"{what}_{name}", level, binding_facts(binding, self.lma_names)))
 
     async def _end_all_bindings(self, timeout_s: float) -> None:
-        """De-register every node; whatever the LMAs have not answered in time is left to expire."""
+        """De-register every node; what the LMAs have not answered in time is ended without them."""
+        self._clear_all()
         bindings = self.core.binding_update_list
-        for entry in list(bindings):
-            self.core.clear(entry.binding_id, self.pump.now())
-        self.pump.wake()
         if len(bindings):
             self._list_is_empty.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._list_is_empty.wait()
+        self._clear_all()
+
+    def _clear_all(self) -> None:
+        for entry in list(self.core.binding_update_list):
+            self.core.clear(entry.binding_id, self.pump.now())
+        self.pump.run()

@@ -37,7 +37,7 @@ class Pump:
         """Drain the core before the loop does anything else that can wait."""
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._run)
+            self._loop.call_soon(self.run)
 
     def close(self) -> None:
         """Forget the timer."""
@@ -45,7 +45,8 @@ class Pump:
             self._timer.cancel()
             self._timer = None
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Drain the core now: send what is to be sent, set in motion what events ask for."""
         self._is_scheduled = False
         try:
             self._core.handle_timer(self.now())

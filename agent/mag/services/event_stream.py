@@ -11,10 +11,11 @@ WATCHER_BACKLOG: Final = 4096
 
 class _Watcher:
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WATCHER_BACKLOG)
+        self.queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(WATCHER_BACKLOG)
         self.lost = 0
 
-    def put(self, entry: dict[str, Any]) -> None:
+    def put(self, entry: dict[str, Any] | None) -> None:
+        """None: there will be no more."""
         if self.queue.full():
             self.queue.get_nowait()
             self.lost += 1
@@ -37,11 +38,15 @@ class EventStream:
         for watcher in self._watchers:
             watcher.put(entry)
 
+    def close(self) -> None:
+        """Let every watcher come to its end once it has read what there is."""
+        for watcher in self._watchers:
+            watcher.put(None)
+
     async def watch(self) -> AsyncIterator[dict[str, Any]]:
-        """Every entry from now on; `events_lost` stands where some could not be kept."""
+        """Every entry until `close`; `events_lost` stands where some could not be kept."""
         with self._watching() as watcher:
-            while True:
-                entry = await watcher.queue.get()
+            while (entry := await watcher.queue.get()) is not None:
                 if watcher.lost:
                     yield {"event": "events_lost", "at": entry["at"], "count": watcher.lost}
                     watcher.lost = 0

@@ -45,7 +45,8 @@ class KernelPacketPath:
         core_interfaces: tuple[str, ...],
         tables: layout.RoutingTables,
     ) -> None:
-        """Opens sockets, changes nothing."""
+        """Opens sockets, changes nothing. Raises DataplaneError where that is not possible."""
+        probe.check_process()  # libnftables complains to standard error if it is not privileged
         self._proxy_care_of_address = proxy_care_of_address
         self._core_interfaces = core_interfaces
         self._netlink = IPRoute()

@@ -37,12 +37,16 @@ WITHOUT_NFTABLES: Final = (
 )
 
 
+def check_process() -> None:
+    """Raises DataplaneError if kernel or capabilities rule this path out altogether."""
+    check_release(os.uname().release)
+    check_capability(Path("/proc/self/status").read_text())
+
+
 def check_machine(
     netlink: Any, core_interfaces: tuple[str, ...], proxy_care_of_address: IPv6Address
 ) -> None:
     """Raises DataplaneError with the first thing that is missing."""
-    check_release(os.uname().release)
-    check_capability(Path("/proc/self/status").read_text())
     interfaces = Interfaces(netlink)
     cores = [interfaces.get(name) for name in core_interfaces]
     _check_tunnel_source(proxy_care_of_address, interfaces)
@@ -76,7 +80,7 @@ def check_capability(status: str) -> None:
     """status: text of /proc/self/status. Raises DataplaneError without CAP_NET_ADMIN."""
     match = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
     if match is None or not int(match[1], 16) >> _CAP_NET_ADMIN & 1:
-        raise DataplaneError("open", "needs CAP_NET_ADMIN")
+        raise DataplaneError("open", "needs CAP_NET_ADMIN: run as root or grant it")
 
 
 def _check_tunnel_source(proxy_care_of_address: IPv6Address, interfaces: Interfaces) -> None:

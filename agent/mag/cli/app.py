@@ -1,0 +1,82 @@
+"""The command `mag` and its verbs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mag import __version__
+from mag.cli import actions, lab, show
+from mag.cli.exit_codes import CANNOT_READ, INVALID
+from mag.config.loader import load
+from mag.config.messages import ConfigError, ConfigUnreadable
+from mag.config.model import Configuration
+from mag.daemon.run import run_gateway
+
+app = typer.Typer(
+    name="mag",
+    help="Mobile Access Gateway for Proxy Mobile IPv6 (RFC 5213).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(show.app, name="show")
+app.add_typer(actions.clear_app, name="clear")
+app.add_typer(lab.app, name="lab")
+actions.add_to(app)
+
+ConfigurationFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The configuration, such as configs/mag.yaml.")
+]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"mag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Mobile Access Gateway for Proxy Mobile IPv6 (RFC 5213)."""
+
+
+@app.command()
+def check(file: ConfigurationFile) -> None:
+    """Check a configuration file: exit 0 if valid, 1 if not, 2 if it cannot be read."""
+    configuration = _load(file)
+    nodes = len(configuration.policy.nodes)
+    typer.echo(
+        f"{file}: valid: gateway {configuration.identity}, {len(configuration.lmas)} LMAs, "
+        f"{len(configuration.access_links)} access links, {nodes} nodes"
+    )
+
+
+@app.command()
+def run(file: ConfigurationFile) -> None:
+    """Run the gateway until SIGTERM."""
+    raise typer.Exit(run_gateway(_load(file)))
+
+
+def _load(file: Path) -> Configuration:
+    try:
+        return load(file)
+    except ConfigError as error:
+        for message in error.messages:
+            typer.echo(str(message), err=True)
+        raise typer.Exit(INVALID) from None
+    except ConfigUnreadable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CANNOT_READ) from None
+
+
+def main() -> None:
+    """Entry point."""
+    app()

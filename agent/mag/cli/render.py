@@ -1,0 +1,145 @@
+"""Tables for terminals; one line a row, so that they can also be read by a script."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mag.services.gateway_control import Document
+
+_WIDTH_OFF_TERMINAL = 200
+
+
+def print_all(renderables: Iterable[RenderableType]) -> None:
+    """To standard output."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH_OFF_TERMINAL)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def bindings(rows: list[Document]) -> Iterable[RenderableType]:
+    """The Binding Update List."""
+    table = _table(
+        "gateway", "mobile node", "state", "home network prefixes", "lma", "access",
+        "link-layer address", "remaining s", "up packets", "down packets",
+    )  # fmt: skip
+    for row in rows:
+        _add(
+            table,
+            row["gateway"],
+            row["mn_id"],
+            row["state"] if row["is_forwarding"] else f"{row['state']}, no service",
+            ", ".join(row["home_network_prefixes"]) or "-",
+            row["lma"],
+            row["access_interface"],
+            row["link_layer_address"],
+            f"{row['remaining_s']:.0f}/{row['lifetime_s']}",
+            row["uplink_packets"],
+            row["downlink_packets"],
+        )
+    yield table
+
+
+def peers(rows: list[Document]) -> Iterable[RenderableType]:
+    """The LMAs."""
+    table = _table(
+        "gateway", "lma", "address", "bindings", "heard s ago", "request", "sent",
+        "retransmitted", "answered",
+    )  # fmt: skip
+    for row in rows:
+        for kind, tally in row["requests"].items():
+            answers = (f"{status}: {count}" for status, count in tally["answered"].items())
+            _add(
+                table,
+                row["gateway"],
+                row["lma"],
+                row["lma_address"],
+                row["serving_bindings"],
+                "never" if row["last_heard_s"] is None else row["last_heard_s"],
+                kind,
+                tally["sent"],
+                tally["retransmitted"],
+                ", ".join(answers) or "-",
+            )
+    yield table
+
+
+def dataplanes(documents: list[Document]) -> Iterable[RenderableType]:
+    """The packet paths."""
+    table = _table("gateway", "packet path", "version", "nodes", "access links", "tunnels")
+    for document in documents:
+        tunnels = (
+            f"{tunnel['proxy_care_of_address']} > {tunnel['lma_address']} "
+            f"({tunnel['lma']}, MTU {tunnel['mtu_octets']})"
+            for tunnel in document["tunnels"]
+        )
+        _add(
+            table,
+            document["gateway"],
+            document["name"],
+            document["version"],
+            document["mobile_nodes"],
+            ", ".join(document["access_links"]),
+            "\n".join(tunnels) or "-",
+        )
+    yield table
+    for document in documents:
+        for limitation in document["limitations"]:
+            yield Text(f"{document['gateway']}: {limitation}")
+
+
+def counters(documents: list[Document]) -> Iterable[RenderableType]:
+    """Everything that counts and is not a binding."""
+    table = _table("gateway", "counter", "value")
+    for document in documents:
+        for name, value in _flat(document):
+            _add(table, document["gateway"], name, value)
+    yield table
+    yield from bindings(
+        [
+            {"gateway": document["gateway"], **row}
+            for document in documents
+            for row in document["bindings"]
+        ]
+    )
+
+
+def event(entry: Document) -> str:
+    """One line for one thing that happened."""
+    facts = " ".join(
+        f"{key}={value}" for key, value in entry.items() if key not in ("at", "event", "gateway")
+    )
+    return f"{entry['event']:<40} {facts}"
+
+
+def _flat(document: Document) -> Iterable[tuple[str, int]]:
+    signalling = document["signalling"]
+    yield "mobility headers received", signalling["received"]
+    yield "mobility headers lost before us", signalling["lost_before_us"]
+    yield "mobility headers our host refused to send", signalling["send_failures"]
+    for reason, count in document["discarded"].items():
+        yield f"discarded: {reason}", count
+    for reason, count in document["access"]["discarded"].items():
+        yield f"access frame discarded: {reason}", count
+    for reason, count in document["access"]["attachments_refused"].items():
+        yield f"attachment refused: {reason}", count
+    for reason, count in document["dataplane"]["drops"].items():
+        yield f"packet dropped: {reason}", count
+    for operation, count in document["dataplane"]["failures"].items():
+        yield f"packet path failed: {operation}", count
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _add(table: Table, *values: Any) -> None:
+    # Text, not str: rich would read `:b:` in an address as a picture and [..] as markup.
+    table.add_row(*(Text(str(value)) for value in values))

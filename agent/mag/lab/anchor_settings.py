@@ -1,0 +1,36 @@
+"""What the reference LMA is told: addresses, nodes, and the variables of RFC 5213 §9.1."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSettings:
+    """Settings of the reference LMA with the RFC's defaults."""
+
+    address: IPv6Address
+    """LMAA: where PBUs arrive and tunnels end."""
+    prefix_pool: IPv6Network
+    """Home network prefixes are the /64s of this prefix."""
+    nodes: Mapping[bytes, tuple[IPv6Network, ...]] | None = None
+    """MN-Identifiers that are served, with their own prefixes if they have any; None: all."""
+    gateways: frozenset[IPv6Address] | None = None
+    """Proxy-CoAs that may register nodes; None: all."""
+    lifetime_s: int = 3600
+    """The most that is granted."""
+    timestamp_validity_window_s: float = 0.3
+    """TimestampValidityWindow."""
+    min_delay_before_bce_delete_s: float = 10.0
+    """MinDelayBeforeBCEDelete."""
+    max_delay_before_new_bce_assign_s: float = 1.5
+    """MaxDelayBeforeNewBCEAssign."""
+    max_bindings: int = 1_000_000
+
+    def serves(self, mn_id: bytes) -> bool:
+        """Whether a node of this identifier gets mobility service."""
+        return self.nodes is None or mn_id in self.nodes
+
+    def own_prefixes(self, mn_id: bytes) -> tuple[IPv6Network, ...]:
+        """The node's own prefixes; empty takes one from the pool."""
+        return () if self.nodes is None else self.nodes.get(mn_id, ())

@@ -1,0 +1,56 @@
+"""The configuration files of the lab's daemons, written as an operator would write them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mag.lab import topology
+from mag.lab.held import gateway_socket
+from mag.lab.private_namespaces import GATEWAY_RUN_DIRECTORY
+
+
+def write_gateway_config(gateway: topology.Gateway) -> Path:
+    """configs/mag.yaml's shape for one gateway of the lab; returns the file."""
+    document = {
+        "identity": gateway.name,
+        "proxy_care_of_address": gateway.proxy_care_of_address,
+        "lmas": {"lma": {"address": topology.LMA_ADDRESS}},
+        "access_links": {topology.ACCESS_INTERFACE: {}},
+        "policy": {
+            "nodes": {
+                node.mn_id: {"link_layer_addresses": [node.link_layer_address], "lma": "lma"}
+                for node in topology.MOBILE_NODES
+            }
+        },
+        "dataplane": {"kind": "kernel", "core_interfaces": [topology.CORE_INTERFACE]},
+        "admin": {"socket": gateway_socket(gateway.name)},
+    }
+    return _write(gateway.name, document)
+
+
+def write_anchor_config() -> Path:
+    """configs/lab-lma.yaml's shape for the lab's LMA; returns the file."""
+    document = {
+        "address": topology.LMA_ADDRESS,
+        "core_interface": topology.CORE_INTERFACE,
+        "prefix_pool": topology.PREFIX_POOL,
+        "nodes": [{"mn_id": node.mn_id} for node in topology.MOBILE_NODES],
+        "gateways": [gateway.proxy_care_of_address for gateway in topology.GATEWAYS],
+    }
+    return _write(topology.LOCAL_MOBILITY_ANCHOR, document)
+
+
+def _write(name: str, document: dict[str, Any]) -> Path:
+    path = GATEWAY_RUN_DIRECTORY / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(_plain(document), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Addresses and paths as the text they are in YAML."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, (str, int, float, bool)) else str(value)

@@ -1,0 +1,32 @@
+"""What `mag lab` can be asked for."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Scenario(StrEnum):
+    """What to show."""
+
+    ATTACH = "attach"
+    HANDOVER = "handover"
+
+
+class PacketPath(StrEnum):
+    """What the gateways forward with."""
+
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class LabOptions:
+    """One run of the lab."""
+
+    scenario: Scenario = Scenario.HANDOVER
+    dataplane: PacketPath = PacketPath.KERNEL
+    as_json: bool = False
+    """One document on standard output, everything else on standard error."""
+    pcap: Path | None = None
+    """Where to write what was on all links, as pcapng."""
+    hold: bool = False
+    """Leave everything running until SIGINT or SIGTERM."""

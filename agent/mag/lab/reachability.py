@@ -1,0 +1,58 @@
+"""Asks a node's kernel whether it reaches another: ICMPv6 echo (RFC 4443 §4)."""
+
+import asyncio
+import os
+import socket
+import struct
+from ipaddress import IPv6Address
+from typing import Final
+
+from mag.lab.network_namespace import inside_network_namespace
+
+_ECHO_REQUEST: Final = 128
+_ECHO_REPLY: Final = 129
+_ICMP6_FILTER: Final = 1
+_HEADER: Final = struct.Struct("!BBHHH")
+_MAX_PACKET_OCTETS: Final = 65536
+
+
+async def echo_round_trip_s(
+    node: str, source: IPv6Address, destination: IPv6Address, timeout_s: float
+) -> float | None:
+    """Send one echo request from a node; seconds until its reply, None if there is none.
+
+    source: an address of the node. A node that has no route yet gets None at once.
+    """
+    identifier = os.getpid() & 0xFFFF
+    loop = asyncio.get_running_loop()
+    with inside_network_namespace(node):
+        icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    with icmp:
+        icmp.setblocking(False)
+        icmp.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _only(_ECHO_REPLY))
+        started = loop.time()
+        try:
+            icmp.bind((str(source), 0))
+            request = _HEADER.pack(_ECHO_REQUEST, 0, 0, identifier, 1)
+            icmp.sendto(request, (str(destination), 0))
+        except OSError:
+            return None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await _is_reply_to(icmp, identifier):
+                    pass
+        except TimeoutError:
+            return None
+        return loop.time() - started
+
+
+async def _is_reply_to(icmp: socket.socket, identifier: int) -> bool:
+    packet = await asyncio.get_running_loop().sock_recv(icmp, _MAX_PACKET_OCTETS)
+    return len(packet) >= _HEADER.size and _HEADER.unpack_from(packet)[3] == identifier
+
+
+def _only(icmp_type: int) -> bytes:
+    """An ICMP6_FILTER that lets one type pass (RFC 3542 §3.2): a set bit blocks."""
+    words = [0xFFFFFFFF] * 8
+    words[icmp_type // 32] &= ~(1 << icmp_type % 32)
+    return struct.pack("=8I", *words)

@@ -1,0 +1,162 @@
+"""The lab while it runs: what scenarios do things with and ask things of."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from mag.lab import topology
+from mag.lab.errors import LabError
+from mag.lab.event_feed import EventFeed
+from mag.lab.gateway_config import write_anchor_config, write_gateway_config
+from mag.lab.held import gateway_socket
+from mag.lab.links import Links, built_links
+from mag.lab.mobile_node import NodeView
+from mag.lab.node_process import NodeProcess, start_python
+from mag.services.admin_client import AdminClient, AdminError
+
+POLL_INTERVAL_S: Final = 0.005
+_START_TIMEOUT_S: Final = 15.0
+_STOP_TIMEOUT_S: Final = 8.0
+_CAPTURE_STOP_TIMEOUT_S: Final = 1.0
+
+
+class RunningLab:
+    """Links, processes and events of one lab; an async context manager."""
+
+    def __init__(self, capture: int | None = None) -> None:
+        """capture: descriptor of a file that takes a pcapng of all links."""
+        self._capture_file = capture
+        self._capture: NodeProcess | None = None
+        self._stack = AsyncExitStack()
+        self.feed = EventFeed()
+        self.gateways: dict[str, AdminClient] = {}
+        self._gateway_processes: dict[str, NodeProcess] = {}
+        self._anchor: NodeProcess | None = None
+        self._links: Links | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.feed.close()
+        await self._stack.aclose()
+        await self.stop_capture()
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is anything to look at."""
+        return self._links is not None
+
+    @property
+    def links(self) -> Links:
+        """The links; LabError before build_links."""
+        if self._links is None:
+            raise LabError("the links are not built")
+        return self._links
+
+    async def build_links(self) -> None:
+        """Make all namespaces and links."""
+        self._links = await self._stack.enter_async_context(built_links())
+        if self._capture_file is not None:
+            await self._start_capture(self._capture_file)
+
+    async def _start_capture(self, file: int) -> None:
+        arguments = ("-m", "mag.lab.capture", str(file), *topology.CAPTURED_INTERFACES)
+        self._capture = start_python(topology.CORE, "capture", arguments, passed=(file,))
+        await self._capture.next_line(_START_TIMEOUT_S)
+
+    async def stop_capture(self) -> None:
+        """Write out what was caught; LabError when not all of it could be."""
+        capture, self._capture = self._capture, None
+        if capture is not None and await capture.stop(_CAPTURE_STOP_TIMEOUT_S) != 0:
+            raise LabError(f"the capture broke off{capture.log_tail()}")
+
+    async def start_anchor(self) -> None:
+        """Start the reference LMA and wait until it serves."""
+        name = topology.LOCAL_MOBILITY_ANCHOR
+        module = ("-m", "mag.lab.local_mobility_anchor")
+        self._anchor = start_python(name, name, (*module, str(write_anchor_config())))
+        # Its first line says that it serves; the feed takes those that follow.
+        await self._anchor.next_line(_START_TIMEOUT_S)
+        self.feed.follow_anchor(name, self._anchor)
+
+    async def start_gateways(self) -> None:
+        """Start both gateways and wait until their admin APIs answer."""
+        for gateway in topology.GATEWAYS:
+            arguments = ("-m", "mag", "run", str(write_gateway_config(gateway)))
+            process = start_python(gateway.name, gateway.name, arguments, reads_output=False)
+            self._gateway_processes[gateway.name] = process
+        for name, process in self._gateway_processes.items():
+            await self._until_it_answers(name, process)
+
+    async def _until_it_answers(self, name: str, process: NodeProcess) -> None:
+        client = await self._stack.enter_async_context(AdminClient(gateway_socket(name)))
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not await _answers(client):
+            if process.exit_status is not None:
+                raise LabError(f"{name} has ended{process.log_tail()}")
+            if time.monotonic() > deadline:
+                raise LabError(f"{name} is not ready in {_START_TIMEOUT_S:g} s{process.log_tail()}")
+            await asyncio.sleep(POLL_INTERVAL_S)
+        self.gateways[name] = client
+        self.feed.follow_gateway(name, client)
+        # The request for the stream goes out before the next one: nothing is missed.
+        await asyncio.sleep(0)
+        await client.status()
+
+    async def stop_gateways(self) -> None:
+        """End both in order (SIGTERM); LabError when one fails or leaves something behind."""
+        stopping = (process.stop(_STOP_TIMEOUT_S) for process in self._gateway_processes.values())
+        statuses = await asyncio.gather(*stopping)
+        for process, status in zip(self._gateway_processes.values(), statuses, strict=True):
+            if status != 0:
+                raise LabError(f"{process.name} ended with status {status}{process.log_tail()}")
+            await self._check_nothing_left(process.name)
+
+    async def stop_anchor(self) -> None:
+        """End the LMA in order (SIGTERM); LabError when it fails or leaves something behind."""
+        if self._anchor is None:
+            return
+        status = await self._anchor.stop(_STOP_TIMEOUT_S)
+        if status != 0:
+            raise LabError(f"the LMA ended with status {status}{self._anchor.log_tail()}")
+        await self._check_nothing_left(self._anchor.name)
+
+    async def _check_nothing_left(self, node: str) -> None:
+        left = await self.links.foreign_forwarding(node)
+        if left:
+            raise LabError(f"{node} left behind in its kernel: {', '.join(left)}")
+
+    async def view_when(
+        self, node: str, timeout_s: float, *, is_ready: Callable[[NodeView], bool], what: str
+    ) -> NodeView:
+        """A mobile node's view as soon as it satisfies `is_ready`; LabError names `what`."""
+        deadline = time.monotonic() + timeout_s
+        while not is_ready(view := await self.links.view_of(node)):
+            if time.monotonic() > deadline:
+                raise LabError(f"{what} not within {timeout_s:g} s: {view}{self.logs()}")
+            await asyncio.sleep(POLL_INTERVAL_S)
+        return view
+
+    def logs(self) -> str:
+        """The ends of all daemons' logs, to stand below an error."""
+        processes = [*self._gateway_processes.values()]
+        if self._anchor is not None:
+            processes.append(self._anchor)
+        return "".join(f"\n  {each.name} said:{each.log_tail()}" for each in processes)
+
+
+async def _answers(client: AdminClient) -> bool:
+    try:
+        await client.status()
+    except AdminError:
+        return False
+    return True

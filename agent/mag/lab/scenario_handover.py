@@ -1,0 +1,114 @@
+"""Scenario `handover`: a node with live traffic moves to the other cell and back."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from mag.lab import topology
+from mag.lab.event_feed import LabEvent
+from mag.lab.mobile_node import NodeView
+from mag.lab.running_lab import RunningLab
+from mag.lab.scenario_attach import attach_steps
+from mag.lab.scenario_traffic import traffic_steps, traffic_verdicts
+from mag.lab.steps import Findings, Handover, ScenarioScript, Step, StepFailed, Told
+from mag.lab.traffic_statistics import NS_PER_S, Period
+
+_HANDOVER_TIMEOUT_S: Final = 5.0
+_RELEASE_TIMEOUT_S: Final = 5.0
+
+
+def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
+    node = topology.MOBILE_NODES[0]
+    here, there = topology.GATEWAYS
+    moves = (
+        Step(f"{node.name}_to_{there.name}", partial(_move, lab, findings, node, here, there)),
+        Step(f"{node.name}_back_to_{here.name}", partial(_move, lab, findings, node, there, here)),
+    )
+    return (
+        *attach_steps(lab, findings),
+        *traffic_steps(lab, findings, node, moves),
+        Step("address_kept", partial(_judge_address, findings), is_verdict=True),
+        Step("default_router_kept", partial(_judge_router, findings), is_verdict=True),
+        *traffic_verdicts(findings),
+    )
+
+
+HANDOVER: Final = ScenarioScript(
+    "handover", "a mobile node with live traffic moves to the other radio cell and back", _steps
+)
+
+
+async def _move(
+    lab: RunningLab,
+    findings: Findings,
+    node: topology.MobileNode,
+    old: topology.Gateway,
+    new: topology.Gateway,
+) -> Told:
+    moved_ns = time.time_ns()
+    moved_at = moved_ns / NS_PER_S
+    await lab.links.move_radio(node.name, new.cell)
+    await _report_as_access_points_do(lab, node, old, new)
+    forwarding = await _first(lab, new, "forwarding_installed", node, moved_at)
+    advertised = await _first(lab, new, "router_advertisement_sent", node, moved_at)
+    # The old gateway holds its entry until the LMA answers or a second has passed (DEREG-06).
+    await _first(lab, old, "binding_lost", node, moved_at, timeout_s=_RELEASE_TIMEOUT_S)
+    done_ns = round(max(forwarding.at, advertised.at) * NS_PER_S)
+    events = lab.feed.events(node.mn_id, moved_at)
+    signalling_ms = float(forwarding.facts["setup_ms"])
+    period = Period(moved_ns, done_ns)
+    findings.handovers.append(Handover(node.name, old.name, new.name, period, signalling_ms))
+    findings.views.append(await lab.links.view_of(node.name))
+    sentence = (
+        f"{node.name} moved from {old.cell} to {new.cell}: {new.name} forwards "
+        f"{signalling_ms:.1f} ms after it heard of the node"
+    )
+    return Told(sentence, events, moved_at, ms=period.length_ms)
+
+
+async def _report_as_access_points_do(
+    lab: RunningLab, node: topology.MobileNode, old: topology.Gateway, new: topology.Gateway
+) -> None:
+    access, mac = topology.ACCESS_INTERFACE, node.link_layer_address
+    await asyncio.gather(
+        lab.gateways[new.name].attach(access, mac, handoff="between_gateways"),
+        lab.gateways[old.name].detach(link_layer_address=mac, access_interface=access),
+    )
+
+
+async def _first(
+    lab: RunningLab,
+    gateway: topology.Gateway,
+    name: str,
+    node: topology.MobileNode,
+    since: float,
+    *,
+    timeout_s: float = _HANDOVER_TIMEOUT_S,
+) -> LabEvent:
+    return await lab.feed.wait_for(
+        lambda event: event.is_of(gateway.name, name, node.mn_id) and event.at >= since,
+        timeout_s,
+        f"{gateway.name}: no {name} for {node.name}{lab.logs()}",
+    )
+
+
+async def _judge_address(findings: Findings) -> Told:
+    """HNE-01: the very same address, not one that went and came back."""
+    before, *after = (view.address for view in findings.views)
+    if before is None or any(address != before for address in after):
+        raise StepFailed(f"the node's address was {before}, then {_listed(findings.views[1:])}")
+    return Told(f"{before.address} all the time")
+
+
+async def _judge_router(findings: Findings) -> Told:
+    """DR-02, DR-03: the same router, link-local address and MAC, wherever the node is."""
+    before, *after = (view.default_router for view in findings.views)
+    if before is None or any(router != before for router in after):
+        raise StepFailed(f"the default router was {before}, then {_listed(findings.views[1:])}")
+    return Told(f"{before.link_local_address} at {before.link_layer_address} in every cell")
+
+
+def _listed(views: Sequence[NodeView]) -> str:
+    return ", then ".join(str(view) for view in views)

@@ -1,0 +1,102 @@
+"""A scenario is a list of steps over a running lab; each holds or fails, and says so in words."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from mag.lab.errors import LabError
+from mag.lab.event_feed import LabEvent
+from mag.lab.mobile_node import NodeView
+from mag.lab.probe_traffic import TrafficResult
+from mag.lab.running_lab import RunningLab
+from mag.lab.tcp_session import TcpResult
+from mag.lab.traffic_statistics import Period
+from mag.services.admin_client import AdminError
+
+
+class StepFailed(Exception):
+    """The step did not hold; the text says in words what was found instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a step that held has to say."""
+
+    sentence: str
+    events: tuple[LabEvent, ...] = ()
+    """What gateways and LMA did meanwhile, for the timeline."""
+    since: float | None = None
+    """Zero of the events' clock, seconds since 1970."""
+    ms: float | None = None
+    """How long what it shows took, where that is not how long the step took."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step after it was tried."""
+
+    name: str
+    ok: bool
+    ms: float
+    told: Told
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """One move of a mobile node, for the summary."""
+
+    node: str
+    from_gateway: str
+    to_gateway: str
+    period: Period
+    """From the radio's move until the new gateway had done its part."""
+    signalling_ms: float
+    """The new gateway's attach event until its packets were forwarded."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What steps hand on to later ones and to the summary."""
+
+    switched_on_at: float = 0.0
+    """Seconds since 1970."""
+    views: list[NodeView] = field(default_factory=list)
+    """Of the node that moves: before, and after each handover."""
+    handovers: list[Handover] = field(default_factory=list)
+    traffic: TrafficResult | None = None
+    tcp: TcpResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step to try."""
+
+    name: str
+    """Stable: programs read it."""
+    action: Callable[[], Awaitable[Told]]
+    is_verdict: bool = False
+    """It only judges what is there: those after it are tried even if it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioScript:
+    """A name and its steps."""
+
+    name: str
+    sentence: str
+    """What it shows, for a person."""
+    steps: Callable[[RunningLab, Findings], Sequence[Step]]
+
+
+async def tried(steps: Sequence[Step]) -> AsyncIterator[StepResult]:
+    """Try the steps in order; what builds on a step that failed is not tried."""
+    for step in steps:
+        started = time.monotonic()
+        try:
+            told, ok = await step.action(), True
+        except (StepFailed, LabError, AdminError) as error:
+            told, ok = Told(str(error)), False
+        spent_ms = (time.monotonic() - started) * 1000
+        yield StepResult(step.name, ok, spent_ms if told.ms is None else told.ms, told)
+        if not ok and not step.is_verdict:
+            return

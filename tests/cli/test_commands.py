@@ -1,0 +1,182 @@
+"""The command as an operator meets it: exit codes, one line of error, stable JSON keys."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mag import __version__
+from mag.cli import gateways
+from mag.cli.app import app
+from mag.lab.held import HeldLab
+from support.scripted_control import (
+    BINDING_ROW,
+    COUNTERS,
+    DATAPLANE,
+    PEER_ROW,
+    ScriptedControl,
+    served,
+)
+
+EXAMPLE = Path(__file__).parents[2] / "configs" / "mag.yaml"
+
+
+def mag(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.fixture
+def control() -> ScriptedControl:
+    return ScriptedControl()
+
+
+@pytest.fixture
+def socket(control: ScriptedControl, tmp_path: Path) -> Iterator[str]:
+    path = tmp_path / "mag.sock"
+    with served(control, path):
+        yield str(path)
+
+
+def test_version_is_the_packages() -> None:
+    assert mag("--version").stdout == f"mag {__version__}\n"
+
+
+# check
+
+
+def test_check_of_a_valid_file_exits_0() -> None:
+    result = mag("check", str(EXAMPLE))
+    assert result.exit_code == 0
+    assert "valid" in result.stdout
+
+
+def test_check_names_every_fault_with_its_place_and_exits_1(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("proxy_care_of_address: fe80::1\nlmas: {}\nacess_links: {}\n")
+    result = mag("check", str(file))
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith(f"{file}:") for line in lines)
+    assert any("did you mean access_links?" in line for line in lines)
+
+
+def test_check_of_a_file_that_is_not_there_exits_2(tmp_path: Path) -> None:
+    result = mag("check", str(tmp_path / "none.yaml"))
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+
+
+def test_run_checks_the_file_first(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("lmas: {}\n")
+    assert mag("run", str(file)).exit_code == 1
+
+
+# show
+
+
+@pytest.mark.parametrize(
+    ("what", "document"),
+    [
+        ("bindings", {"bindings": [{"gateway": "mag1", **BINDING_ROW}]}),
+        ("peers", {"peers": [{"gateway": "mag1", **PEER_ROW}]}),
+        ("dataplane", {"gateways": [{"gateway": "mag1", **DATAPLANE}]}),
+        ("counters", {"gateways": [{"gateway": "mag1", **COUNTERS}]}),
+    ],
+)
+def test_show_as_json_is_one_document(socket: str, what: str, document: object) -> None:
+    result = mag("show", what, "--json", "--socket", socket)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == document
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("bindings", ["mn1@example.net", "active", "2001:db8:100:1::/64", "3500/3600", "22"]),
+        ("peers", ["2001:db8:0:b::1", "never", "registration", "ACCEPTED (0): 1"]),
+        ("dataplane", ["fake", "MTU 1460", "cannot fly"]),
+        ("counters", ["bad_checksum", "unknown_source", "no_service", "mn1@example.net"]),
+    ],
+)
+def test_show_for_people_has_it_all(socket: str, what: str, words: list[str]) -> None:
+    result = mag("show", what, "--socket", socket)
+    assert result.exit_code == 0
+    for word in words:
+        assert word in result.stdout
+
+
+def test_gateway_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    result = mag("show", "bindings", "--socket", str(tmp_path / "none.sock"))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("mag: no gateway answers at ")
+    assert result.stderr.count("\n") == 1
+
+
+# Which gateway
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gateways, "DEFAULT_SOCKET", tmp_path / "default.sock")
+    monkeypatch.setattr(gateways, "find_held_lab", lambda: None)
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_nothing_to_ask_is_told_in_one_line() -> None:
+    result = mag("show", "peers")
+    assert result.exit_code == 1
+    assert "no gateway runs here" in result.stderr
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_gateways_of_a_held_lab_are_asked_all_and_changed_one_by_one(
+    socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = HeldLab(
+        name="mag-lab-1",
+        pid=1,
+        held_since=0.0,
+        nodes=("mag1", "mag2"),
+        gateway_sockets={"mag1": Path(socket), "mag2": Path(socket)},
+    )
+    monkeypatch.setattr(gateways, "find_held_lab", lambda: lab)
+    assert len(json.loads(mag("show", "bindings", "--json").stdout)["bindings"]) == 2
+    only_one = mag("show", "bindings", "--json", "--gateway", "mag2").stdout
+    assert len(json.loads(only_one)["bindings"]) == 1
+    refused = mag("clear", "binding", "mn1@example.net")
+    assert (refused.exit_code, refused.stderr) == (1, "mag: say which with --gateway: mag1, mag2\n")
+    assert mag("clear", "binding", "mn1@example.net", "--gateway", "mag1").exit_code == 0
+    unknown = mag("show", "peers", "--gateway", "mag9")
+    assert "mag-lab-1 has no gateway mag9" in unknown.stderr
+
+
+# Verbs
+
+
+def test_attach_reports_the_node_as_an_access_point_does(
+    socket: str, control: ScriptedControl
+) -> None:
+    result = mag(
+        "attach", "access1", "02:00:00:00:00:01", "--handoff", "between_gateways", "--wait", "3",
+        "--socket", socket,
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert result.stdout == "mn1@example.net: active 2001:db8:100:1::/64\n"
+    (request,) = control.requests
+    assert (request.handoff.value, request.wait_s) == ("between_gateways", 3.0)
+
+
+def test_detach_and_clear_say_what_they_ended(socket: str) -> None:
+    result = mag("detach", "02:00:00:00:00:01", "--socket", socket)
+    assert result.stdout == "mn1@example.net on access1: active\n"
+    result = mag("clear", "binding", "mn1@example.net", "--socket", socket)
+    assert result.stdout == "mn1@example.net on access1: active\n"
+
+
+def test_refusal_is_one_line_in_the_gateways_words(socket: str) -> None:
+    result = mag("detach", "02:00:00:00:00:99", "--socket", socket)
+    assert (result.exit_code, result.stderr) == (1, "mag: no such binding\n")

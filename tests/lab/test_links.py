@@ -1,0 +1,112 @@
+"""The lab's links: who hears whom, and what a move changes."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mag.lab import topology
+from mag.lab.links import Links, built_links
+from mag.lab.network_namespace import inside_network_namespace
+
+pytestmark = pytest.mark.netns
+
+InPrivateNamespaces = Callable[[Callable[[], Awaitable[Any]]], Any]
+EXPERIMENT = 0x88B5
+"""Ethertype for local experiments (IEEE 802): no kernel answers it."""
+SILENCE_S = 0.2
+ARRIVAL_S = 2.0
+
+
+def packet_socket(node: str, interface: str) -> socket.socket:
+    with inside_network_namespace(node):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(EXPERIMENT))
+    raw.bind((interface, EXPERIMENT))
+    raw.setblocking(False)
+    return raw
+
+
+async def is_heard(ear: socket.socket, word: bytes, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            while word not in await asyncio.get_running_loop().sock_recv(ear, 2048):
+                pass
+    except TimeoutError:
+        return False
+    return True
+
+
+async def all_on(links: Links) -> None:
+    for node in topology.MOBILE_NODES:
+        await links.switch_on(node.name)
+
+
+def shout(mouth: socket.socket, word: bytes) -> None:
+    header = bytes.fromhex("ffffffffffff020000000101") + EXPERIMENT.to_bytes(2, "big")
+    mouth.send(header + word.ljust(46, b"."))
+
+
+def test_nodes_of_one_cell_do_not_hear_each_other(
+    in_private_namespaces: InPrivateNamespaces,
+) -> None:
+    """LINK-01: mn1 and mn2 share cell1; only the gateway hears a broadcast of mn1."""
+
+    async def body() -> list[bool]:
+        async with built_links() as links:
+            await all_on(links)
+            mouth = packet_socket("mn1", topology.NODE_INTERFACE)
+            gateway = packet_socket("mag1", topology.ACCESS_INTERFACE)
+            neighbour = packet_socket("mn2", topology.NODE_INTERFACE)
+            shout(mouth, b"hello")
+            return [
+                await is_heard(gateway, b"hello", ARRIVAL_S),
+                await is_heard(neighbour, b"hello", SILENCE_S),
+            ]
+
+    assert in_private_namespaces(body) == [True, False]
+
+
+def test_moved_node_is_heard_by_the_other_gateway_only_and_still_by_no_neighbour(
+    in_private_namespaces: InPrivateNamespaces,
+) -> None:
+    """kernel_notes: a move makes a new bridge port, whose isolation has to be set again."""
+
+    async def body() -> list[bool]:
+        async with built_links() as links:
+            await all_on(links)
+            mouth = packet_socket("mn1", topology.NODE_INTERFACE)
+            old = packet_socket("mag1", topology.ACCESS_INTERFACE)
+            new = packet_socket("mag2", topology.ACCESS_INTERFACE)
+            neighbour = packet_socket("mn3", topology.NODE_INTERFACE)
+            await links.move_radio("mn1", "cell2")
+            shout(mouth, b"hello")
+            return [
+                await is_heard(new, b"hello", ARRIVAL_S),
+                await is_heard(old, b"hello", SILENCE_S),
+                await is_heard(neighbour, b"hello", SILENCE_S),
+            ]
+
+    assert in_private_namespaces(body) == [True, False, False]
+
+
+def test_bridges_are_silent_and_nodes_wait_for_their_switch(
+    in_private_namespaces: InPrivateNamespaces,
+) -> None:
+    """Nothing but a node makes frames on an access link; a node off has not even an address."""
+
+    async def body() -> list[Any]:
+        async with built_links() as links:
+            view = await links.view_of("mn1")
+            with inside_network_namespace(topology.RADIO):
+                radio = _interfaces_with_ipv6_addresses()
+            return [view.address, view.default_router, radio]
+
+    assert in_private_namespaces(body) == [None, None, []]
+
+
+def _interfaces_with_ipv6_addresses() -> list[str]:
+    table = Path("/proc/thread-self/net/if_inet6").read_text(encoding="ascii")
+    return sorted({line.split()[-1] for line in table.splitlines()} - {"lo"})

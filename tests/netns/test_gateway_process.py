@@ -1,0 +1,201 @@
+"""A real `mag run` between an LMA and nodes that are not always what they should be."""
+
+import os
+from collections.abc import Iterator
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from mag.wire import mobility_header
+from mag.wire.binding import ProxyBindingAcknowledgement
+from mag.wire.ipv6 import IPv6Packet
+from mag.wire.neighbor_discovery import RouterAdvertisement
+from mag.wire.options import MobileNodeIdentifierOption
+from support.fake_lma import only_option, read_update
+from support.gateway_process import (
+    LMA_ADDRESS,
+    MN1_MAC,
+    MN2_MAC,
+    PROXY_CARE_OF_ADDRESS,
+    STRANGER_ADDRESS,
+    GatewayProcess,
+    gateway_process,
+    wait_for,
+)
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
+CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
+CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF = 12, 13, 21, 39
+UDP = 17
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[GatewayProcess]:
+    with gateway_process(tmp_path) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(bare: GatewayProcess) -> GatewayProcess:
+    return bare.start_ready()
+
+
+def datagram(source: IPv6Address | str, destination: IPv6Address = CORRESPONDENT) -> bytes:
+    return IPv6Packet(IPv6Address(source), destination, UDP, bytes(20)).encode()
+
+
+def is_advertisement(packet: bytes) -> bool:
+    return packet[6] == 58 and packet[40] == 134
+
+
+def attach(gateway: GatewayProcess, mac: bytes = MN1_MAC) -> IPv6Network:
+    """Any frame of the node, an honest LMA; the prefix the node is told."""
+    gateway.from_node(mac, datagram("fe80::1"))
+    gateway.answer(gateway.lma.answer(gateway.next_update()))
+    told = RouterAdvertisement.decode(gateway.to_node(mac, is_advertisement))
+    return told.prefixes[0].prefix
+
+
+def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
+    gateway: GatewayProcess,
+) -> None:
+    """MH-01, PBA-11, MH-10: by reason, and reception never stops."""
+    attach(gateway)
+    before = gateway.bindings()
+    honest = mobility_header.encode(
+        ProxyBindingAcknowledgement(0, 1, 3600, (MobileNodeIdentifierOption(b"mn1@example.net"),)),
+        LMA_ADDRESS,
+        PROXY_CARE_OF_ADDRESS,
+    )
+    spoiled = bytearray(honest)
+    spoiled[-1] ^= 0xFF
+    gateway.inject(bytes(spoiled))
+    for length in (0, 1, 7, 8, 12, 20):
+        gateway.inject(honest[:length])
+    gateway.inject(honest, STRANGER_ADDRESS)
+    gateway.inject(honest)
+    wait_for(lambda: gateway.discarded("unmatched") == 1, "the last message has been read")
+    discarded = gateway.counters()["discarded"]
+    assert discarded["bad_checksum"] >= 1
+    assert discarded["truncated"] >= 3
+    assert discarded["unknown_peer"] == 1
+    after = gateway.bindings()
+    assert [row["state"] for row in after] == ["active"]
+    assert after[0]["home_network_prefixes"] == before[0]["home_network_prefixes"]
+    attach(gateway, MN2_MAC)
+
+
+def test_silent_lma_means_no_advertisement_and_counted_drops(gateway: GatewayProcess) -> None:
+    """RA-05, FWD-09, RTX-02: and the gateway keeps asking."""
+    gateway.from_node(MN1_MAC, datagram("fe80::1"))
+    first = read_update(gateway.next_update())
+    gateway.from_node(MN1_MAC, datagram("2001:db8:100:1::1"))
+    drops = lambda: gateway.counters()["dataplane"]["drops"]["unknown_source"]  # noqa: E731
+    wait_for(drops, "the node's packet is dropped and counted")
+    again = read_update(gateway.next_update())
+    assert again.sequence != first.sequence
+    gateway.nothing_to_node(MN1_MAC, is_advertisement)
+    assert [row["state"] for row in gateway.bindings()] == ["registering"]
+
+
+def test_rejecting_lma_means_no_advertisement_and_no_further_request(
+    gateway: GatewayProcess,
+) -> None:
+    """PBA-14, PBA-15, PBA-22."""
+    gateway.from_node(MN1_MAC, datagram("fe80::1"))
+    gateway.answer(gateway.lma.answer(gateway.next_update(), status=152))
+    wait_for(lambda: gateway.bindings()[0]["state"] == "held", "the binding is held")
+    gateway.nothing_to_node(MN1_MAC, is_advertisement)
+    assert gateway.bindings()[0]["last_status"] == "PROXY_REG_NOT_ENABLED (152)"
+
+
+@pytest.mark.parametrize("spoof", ["prefix", "mac"])
+def test_spoofed_packet_is_dropped_and_counted(gateway: GatewayProcess, spoof: str) -> None:
+    """A node sends from another's prefix, or somebody sends with its MAC wrong."""
+    own = attach(gateway)
+    others = attach(gateway, MN2_MAC)
+    dropped = gateway.counters()["dataplane"]["drops"]["unknown_source"]
+    if spoof == "prefix":
+        gateway.from_node(MN1_MAC, datagram(others.network_address + 1))
+    else:
+        gateway.from_node(MN2_MAC, datagram(own.network_address + 1))
+    wait_for(
+        lambda: gateway.counters()["dataplane"]["drops"]["unknown_source"] == dropped + 1,
+        "the spoofed packet is dropped and counted",
+    )
+    assert sum(row["uplink_packets"] for row in gateway.bindings()) == 0
+
+
+def test_term_takes_bindings_back_and_leaves_nothing(gateway: GatewayProcess) -> None:
+    """DEREG-02: the LMA does not answer, and yet it ends in time."""
+    attach(gateway)
+    assert gateway.stop() == 0
+    assert read_update(gateway.next_update()).lifetime_s == 0
+    told = RouterAdvertisement.decode(gateway.to_node(MN1_MAC, is_advertisement))
+    assert told.router_lifetime_s == 0
+    assert not gateway.socket_path.exists()
+
+
+def test_second_gateway_on_the_socket_is_refused_and_the_first_notices_nothing(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    prefix = attach(gateway)
+    with gateway_process(tmp_path) as second:
+        process = second.start()
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "another gateway is running" in errors
+    (row,) = gateway.bindings()
+    assert row["home_network_prefixes"] == [str(prefix)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"access": "nowhere0"}, "nowhere0"),
+        ({"core": "nowhere1"}, "nowhere1"),
+        ({"proxy": "2001:db8:77::1"}, "2001:db8:77::1 is not an address of this machine"),
+        ({"socket": "/proc/mag.sock"}, "/proc/mag.sock"),
+    ],
+    ids=["access interface", "core interface", "address", "socket"],
+)
+def test_obstacle_outside_the_file_is_one_line_and_exit_code_3(
+    bare: GatewayProcess, changes: dict[str, str], words: str
+) -> None:
+    process = bare.start(**changes)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 3, errors
+    (line,) = errors.splitlines()
+    assert '"event": "cannot_start"' in line
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ((CAP_NET_ADMIN,), "CAP_NET_ADMIN"),
+        ((CAP_NET_RAW,), "CAP_NET_RAW"),
+        ((CAP_BPF, CAP_SYS_ADMIN), "CAP_BPF"),
+    ],
+)
+def test_without_privileges_it_says_which_are_missing(
+    bare: GatewayProcess, missing: tuple[int, ...], named: str
+) -> None:
+    process = bare.start(without_capabilities=missing)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 3, errors
+    (line,) = errors.splitlines()
+    assert named in line
+
+
+def test_update_that_reaches_the_lma_is_what_was_meant(gateway: GatewayProcess) -> None:
+    """PBU-03, PBU-06: source and destination as on the wire, checksum verified."""
+    gateway.from_node(MN1_MAC, datagram("fe80::1"))
+    message = gateway.next_update()
+    assert message.source == PROXY_CARE_OF_ADDRESS
+    update = read_update(message)
+    assert only_option(update, MobileNodeIdentifierOption).identifier == b"mn1@example.net"

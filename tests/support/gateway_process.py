@@ -1,0 +1,262 @@
+"""A real `mag run` in a namespace of its own, an LMA and mobile nodes played from another."""
+
+import asyncio
+import ctypes
+import itertools
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pyroute2 import IPRoute, netns
+
+from mag.protocol.registration_machine import OutgoingMessage
+from mag.services.admin_client import AdminClient
+from mag.services.gateway_control import Document
+from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
+from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER
+from mag.wire.ipv6 import IPv6Packet
+from support.fake_lma import FakeLma
+
+LMA_ADDRESS = IPv6Address("2001:db8:c::1")
+STRANGER_ADDRESS = IPv6Address("2001:db8:c::bad")
+PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:c::11")
+MN1_MAC = bytes.fromhex("020000000001")
+MN2_MAC = bytes.fromhex("020000000002")
+GATEWAY_CORE_MAC = "02:00:00:00:00:c0"
+GATEWAY_ACCESS_MAC = bytes.fromhex("00005e005213")
+PATIENCE_S = 10.0
+IPV6_CHECKSUM = 7
+PR_CAPBSET_DROP = 24
+IFA_F_NODAD = 2
+
+CONFIGURATION = """
+identity: test
+proxy_care_of_address: {proxy}
+lmas: {{lma1: {{address: {lma}}}}}
+access_links: {{{access}: {{}}}}
+policy:
+  nodes:
+    mn1@example.net: {{lma: lma1, link_layer_addresses: ["02:00:00:00:00:01"]}}
+    mn2@example.net: {{lma: lma1, link_layer_addresses: ["02:00:00:00:00:02"]}}
+dataplane: {{core_interfaces: [{core}]}}
+admin: {{socket: {socket}}}
+shutdown: {{timeout_s: 1}}
+log: {{level: debug, format: json}}
+"""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_numbers = itertools.count()
+_R = TypeVar("_R")
+
+
+def in_namespace(name: str, call: Callable[[], _R]) -> _R:
+    """Call in a thread of its own inside the namespace; sockets made there stay there."""
+    with ThreadPoolExecutor(1, initializer=netns.setns, initargs=(name, 0)) as thread:
+        return thread.submit(call).result()
+
+
+def wait_for(condition: Callable[[], _R], what: str) -> _R:
+    """Look again and again until it holds."""
+    give_up = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up:
+        if value := condition():
+            return value
+        select.select([], [], [], 0.01)
+    raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
+
+
+class GatewayProcess:
+    """The gateway, its LMA's socket, and a socket on its access link."""
+
+    def __init__(self, gateway: str, world: str, directory: Path) -> None:
+        self.lma = FakeLma(LMA_ADDRESS)
+        self.socket_path = directory / "mag.sock"
+        self._gateway = gateway
+        self._directory = directory
+        self._process: subprocess.Popen[str] | None = None
+        in_namespace(gateway, lambda: _build(world))
+        in_namespace(world, _settle_world)
+        self._mobility, self._core, self._access = in_namespace(world, _sockets)
+
+    def start(
+        self, *, without_capabilities: tuple[int, ...] = (), **changes: str
+    ) -> subprocess.Popen[str]:
+        """Run `mag run` with the configuration above, some values changed."""
+        values: dict[str, Any] = {
+            "proxy": PROXY_CARE_OF_ADDRESS,
+            "lma": LMA_ADDRESS,
+            "access": "access",
+            "core": "core",
+            "socket": self.socket_path,
+            **changes,
+        }
+        file = self._directory / "mag.yaml"
+        file.write_text(CONFIGURATION.format(**values))
+
+        def enter() -> None:
+            netns.setns(self._gateway, 0)
+            for capability in without_capabilities:
+                _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mag", "run", str(file)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            preexec_fn=enter,  # noqa: PLW1509 - no threads of this process are running here
+            text=True,
+        )
+        return self._process
+
+    def start_ready(self) -> Self:
+        """Run it, and wait until it answers."""
+        process = self.start()
+        wait_for(lambda: self.socket_path.exists() or process.poll(), "the gateway answers")
+        wait_for(self._serves, "the gateway serves")
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+        for each in (self._mobility, self._core, self._access):
+            each.close()
+
+    # The LMA's side
+
+    def next_update(self) -> OutgoingMessage:
+        """The next Mobility Header that the gateway sends to the LMA."""
+        data, source = self._mobility.recvfrom(2048)
+        return OutgoingMessage(data, IPv6Address(source[0]), LMA_ADDRESS)
+
+    def answer(self, data: bytes) -> None:
+        """Send a Mobility Header as the LMA."""
+        self._mobility.sendto(data, (str(PROXY_CARE_OF_ADDRESS), 0))
+
+    def inject(self, data: bytes, source: IPv6Address = LMA_ADDRESS) -> None:
+        """Put a Mobility Header on the wire past every check of a sending kernel."""
+        packet = IPv6Packet(source, PROXY_CARE_OF_ADDRESS, IP_PROTOCOL_MOBILITY_HEADER, data)
+        core_mac = bytes.fromhex(GATEWAY_CORE_MAC.replace(":", ""))
+        frame = EthernetFrame(core_mac, bytes.fromhex("0200000000fe"), 0x86DD, packet.encode())
+        self._core.send(frame.encode())
+
+    # The nodes' side
+
+    def from_node(self, mac: bytes, packet: bytes) -> None:
+        """A frame from a mobile node to its router."""
+        frame = EthernetFrame(GATEWAY_ACCESS_MAC, mac, ETHERTYPE_IPV6, packet)
+        self._access.send(frame.encode())
+
+    def to_node(self, mac: bytes, is_it: Callable[[bytes], bool]) -> bytes:
+        """The next packet to this node's MAC that is what the caller looks for."""
+        give_up = time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up:
+            frame = EthernetFrame.decode(self._access.recv(2048))
+            if frame.destination == mac and is_it(frame.payload):
+                return frame.payload
+        raise AssertionError("the node was sent nothing of that kind")
+
+    def nothing_to_node(self, mac: bytes, is_it: Callable[[bytes], bool]) -> None:
+        """Whatever has arrived for this node by now, that was not among it."""
+        self._access.setblocking(False)
+        try:
+            while True:
+                frame = EthernetFrame.decode(self._access.recv(2048))
+                assert not (frame.destination == mac and is_it(frame.payload))
+        except BlockingIOError:
+            self._access.settimeout(PATIENCE_S)
+
+    # Reading
+
+    def counters(self) -> Document:
+        """What `mag show counters` reads."""
+        return self._ask(AdminClient.counters)
+
+    def bindings(self) -> list[Document]:
+        """What `mag show bindings` reads."""
+        return self._ask(AdminClient.bindings)
+
+    def discarded(self, reason: str) -> int:
+        """Messages discarded for this reason."""
+        count: int = self.counters()["discarded"].get(reason, 0)
+        return count
+
+    def _serves(self) -> bool:
+        status = self._ask(AdminClient.dataplane)
+        return "access" in status["access_links"]
+
+    def _ask(self, question: Callable[[AdminClient], Any]) -> Any:
+        async def talk() -> Any:
+            async with AdminClient(self.socket_path) as client:
+                return await question(client)
+
+        return asyncio.run(talk())
+
+
+@contextmanager
+def gateway_process(directory: Path) -> Iterator[GatewayProcess]:
+    """In two fresh namespaces, which go with it."""
+    prefix = f"magtest-{os.getpid()}-process-{next(_numbers)}"
+    names = (f"{prefix}-gw", f"{prefix}-world")
+    made = []
+    try:
+        for name in names:
+            netns.create(name)
+            made.append(name)
+        gateway = GatewayProcess(*names, directory)
+        try:
+            yield gateway
+        finally:
+            gateway.close()
+    finally:
+        for name in made:
+            netns.remove(name)
+
+
+def _build(world: str) -> None:
+    with IPRoute() as route:
+        for name, mac in (("core", GATEWAY_CORE_MAC), ("access", "02:00:00:00:00:a0")):
+            peer = {"ifname": name, "net_ns_fd": world}
+            route.link("add", ifname=name, kind="veth", address=mac, peer=peer)
+            route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        _address(route, "core", PROXY_CARE_OF_ADDRESS)
+        route.link("set", index=1, state="up")
+
+
+def _settle_world() -> None:
+    with IPRoute() as route:
+        for name in ("core", "access"):
+            route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        _address(route, "core", LMA_ADDRESS)
+
+
+def _address(route: IPRoute, interface: str, address: IPv6Address) -> None:
+    index = route.link_lookup(ifname=interface)[0]
+    route.addr("add", index=index, address=str(address), prefixlen=64, flags=IFA_F_NODAD)
+
+
+def _sockets() -> tuple[socket.socket, socket.socket, socket.socket]:
+    mobility = socket.socket(socket.AF_INET6, socket.SOCK_RAW, IP_PROTOCOL_MOBILITY_HEADER)
+    mobility.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
+    mobility.bind((str(LMA_ADDRESS), 0))
+    links = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(2)]
+    for link, name in zip(links, ("core", "access"), strict=True):
+        link.bind((name, ETHERTYPE_IPV6))
+    for each in (mobility, *links):
+        each.settimeout(PATIENCE_S)
+    return mobility, links[0], links[1]
