@@ -76,7 +76,11 @@ types: build ## mypy --strict on agent/
 
 .PHONY: arch
 arch: build ## The import contract: layers point one way
-	@$(BIN)/lint-imports --no-cache
+	@PYTHONPATH=agent $(BIN)/lint-imports --no-cache
+
+.PHONY: docs
+docs: build ## Redraw the pages that come from the code
+	@$(BIN)/python scripts/draw-state-machine > docs/state-machine.md
 
 .PHONY: ci
 ci: lint types arch test ## What .ci/run calls

@@ -75,6 +75,7 @@ class Attachments:
         access_interface: str,
         mn_link_layer_address: bytes,
         *,
+        trigger: AttachTrigger,
         mn_id: bytes | None = None,
         handoff_hint: HandoffHint = HandoffHint.UNKNOWN,
     ) -> int:
@@ -99,6 +100,7 @@ class Attachments:
         facts = {
             "mn_id": text_of_mn_id(mn_id),
             **_where(access_interface, mn_link_layer_address),
+            "trigger": trigger.value,
             "handoff": handoff_hint.value,
         }
         self._note(LogEntry("attachment_detected", Level.DEBUG, facts))
@@ -178,12 +180,14 @@ class Attachments:
             self.refused["too_many_at_once"] += 1
             return
         self._being_identified.add(key)
-        self._tasks.create_task(self._identify(*key))
+        self._tasks.create_task(self._identify(*key, _trigger_of(signal)))
 
-    async def _identify(self, access_interface: str, mn_link_layer_address: bytes) -> None:
+    async def _identify(
+        self, access_interface: str, mn_link_layer_address: bytes, trigger: AttachTrigger
+    ) -> None:
         key = (access_interface, mn_link_layer_address)
         try:
-            await self.attach(access_interface, mn_link_layer_address)
+            await self.attach(access_interface, mn_link_layer_address, trigger=trigger)
         except ControlError as error:
             self.refused["no_service"] += 1
             self._mute(key)
@@ -219,3 +223,9 @@ def _where(access_interface: str, mn_link_layer_address: bytes) -> Facts:
         "access_interface": access_interface,
         "link_layer_address": format_link_layer_address(mn_link_layer_address),
     }
+
+
+def _trigger_of(signal: NodeSignal) -> AttachTrigger:
+    if signal.is_router_solicitation:
+        return AttachTrigger.ROUTER_SOLICITATION
+    return AttachTrigger.ANY_FRAME

@@ -113,6 +113,7 @@ class Control:
         binding_id = await attachments.attach(
             request.access_interface,
             _address(request.link_layer_address),
+            trigger=AttachTrigger.ADMIN,
             mn_id=request.mn_id.encode() if request.mn_id else None,
             handoff_hint=request.handoff,
         )

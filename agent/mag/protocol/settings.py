@@ -52,7 +52,7 @@ class ProtocolSettings:
     initial_bindack_timeout_s: float = INITIAL_BINDACK_TIMEOUT_S
     max_bindack_timeout_s: float = MAX_BINDACK_TIMEOUT_S
     home_registration_flag: bool = True
-    """Send H=1 (interpretation INT-01 in docs/decisions/0004)."""
+    """Send H=1 (INT-01 in docs/interpretations.md)."""
     enable_mag_local_routing: bool = False
     """EnableMAGLocalRouting (RFC 5213 §9.2)."""
     fixed_mag_link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
