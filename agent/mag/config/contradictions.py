@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from mag.config.addresses import (
     global_unicast_address,
@@ -16,9 +16,12 @@ from mag.config.addresses import (
     link_layer_address,
 )
 from mag.config.messages import Fault, Location, dotted
+from mag.protocol.settings import IPV6_HEADER_OCTETS, MINIMUM_IPV6_MTU
 from mag.wire.ethernet import format_link_layer_address
 
 _T = TypeVar("_T")
+
+SMALLEST_PATH_MTU_OF_THE_KERNEL: Final = MINIMUM_IPV6_MTU + IPV6_HEADER_OCTETS
 
 
 def find_contradictions(values: object) -> list[Fault]:
@@ -32,6 +35,7 @@ def find_contradictions(values: object) -> list[Fault]:
         _shared_link_layer_addresses,
         _overlapping_prefixes,
         _interfaces_on_both_sides,
+        _path_mtus_too_small_for_the_kernel,
     )
     return [fault for check in checks for fault in check(tree)]
 
@@ -188,3 +192,18 @@ def _converted(convert: Callable[[object], _T], value: object) -> _T | None:
         return convert(value)
     except ValueError:
         return None
+
+
+def _path_mtus_too_small_for_the_kernel(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 2473 §7.1: below this tunnel packets must be fragmented, which the kernel path cannot."""
+    if _mapping(tree.get("dataplane")).get("kind", "kernel") != "kernel":
+        return
+    for name, lma in _mapping(tree.get("lmas")).items():
+        value = _mapping(lma).get("path_mtu_octets")
+        path_mtu = _converted(int, value) if isinstance(value, str | int) else None
+        if path_mtu is not None and MINIMUM_IPV6_MTU <= path_mtu < SMALLEST_PATH_MTU_OF_THE_KERNEL:
+            what = (
+                f"{path_mtu} is too small for the kernel packet path: it must be "
+                f"{SMALLEST_PATH_MTU_OF_THE_KERNEL} or more"
+            )
+            yield Fault(("lmas", name, "path_mtu_octets"), what)

@@ -94,7 +94,7 @@ class Forwarding:
         return all(outcome.error is None for outcome in outcomes)
 
     def _tell_what_is_there(self) -> None:
-        """By what is there, not by what was done: a node that is back where it was needed nothing."""
+        """Not by what was done: a node that is back where it was needed nothing done."""
         there = [record for record in self._awaited.values() if self._reconciler.is_settled(record)]
         for record in there:
             del self._awaited[record.binding_id]
