@@ -3,6 +3,7 @@
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.conftest import running
 from mag.daemon.control import Control
@@ -198,6 +199,16 @@ async def test_link_that_goes_down_ends_the_bindings_of_its_nodes(
     await until(lambda: len(gateway.core.binding_update_list) == 1)
     (entry,) = gateway.core.binding_update_list
     assert entry.attachment.access_interface == "access2"
+
+
+async def test_machine_that_lacks_something_is_told_at_start_and_served(world: FakeWorld) -> None:
+    """Without libnftables for instance: one warning for each thing that is missing."""
+    world.dataplane.missing = ("no counters", "no ECN")
+    with capture_logs() as logs:
+        async with running(world):
+            await attached(world)
+    told = [entry["what"] for entry in logs if entry["event"] == "dataplane_incomplete"]
+    assert told == ["no counters", "no ECN"]
 
 
 async def test_failing_packet_path_is_counted_and_tried_again(

@@ -43,6 +43,7 @@ DATAPLANE: Document = {
     "name": "fake",
     "version": "1",
     "limitations": ["cannot fly"],
+    "missing": ["without wings: no gliding"],
     "tunnels": [
         {
             "lma": "lma1",

@@ -88,8 +88,8 @@ def dataplanes(documents: list[Document]) -> Iterable[RenderableType]:
         )
     yield table
     for document in documents:
-        for limitation in document["limitations"]:
-            yield Text(f"{document['gateway']}: {limitation}")
+        for text in (*document["missing"], *document["limitations"]):
+            yield Text(f"{document['gateway']}: {text}")
 
 
 def counters(documents: list[Document]) -> Iterable[RenderableType]:

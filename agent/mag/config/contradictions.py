@@ -199,11 +199,14 @@ def _path_mtus_too_small_for_the_kernel(tree: Mapping[str, Any]) -> Iterator[Fau
     if _mapping(tree.get("dataplane")).get("kind", "kernel") != "kernel":
         return
     for name, lma in _mapping(tree.get("lmas")).items():
-        value = _mapping(lma).get("path_mtu_octets")
-        path_mtu = _converted(int, value) if isinstance(value, str | int) else None
+        path_mtu = _converted(_whole_number, _mapping(lma).get("path_mtu_octets"))
         if path_mtu is not None and MINIMUM_IPV6_MTU <= path_mtu < SMALLEST_PATH_MTU_OF_THE_KERNEL:
             what = (
                 f"{path_mtu} is too small for the kernel packet path: it must be "
                 f"{SMALLEST_PATH_MTU_OF_THE_KERNEL} or more"
             )
             yield Fault(("lmas", name, "path_mtu_octets"), what)
+
+
+def _whole_number(value: object) -> int:
+    return int(str(value))

@@ -63,6 +63,7 @@ class Control:
             "name": status.name,
             "version": status.version,
             "limitations": list(status.limitations),
+            "missing": list(status.missing),
             "tunnels": [
                 {
                     "lma": self._lma(tunnel.lma_address),

@@ -128,6 +128,8 @@ class Gateway:
         """
         await self.dataplane.open()
         self._has_dataplane = True
+        for what in (await self.dataplane.status()).missing:
+            self.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
         settings = self.core.settings
         for name in self.ports:
             self.forwarding.want_link(

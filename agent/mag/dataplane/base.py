@@ -138,7 +138,9 @@ class DataplaneStatus:
     """`kernel`, `vpp` or `fake`."""
     version: str
     limitations: tuple[str, ...] = ()
-    """What this path on this machine cannot do, in words."""
+    """What this path cannot do, in words."""
+    missing: tuple[str, ...] = ()
+    """What it could do elsewhere, but not on this machine as it is, in words."""
 
 
 class Dataplane(Protocol):

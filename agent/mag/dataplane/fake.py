@@ -60,6 +60,8 @@ class FakeDataplane:
         self._may_answer.set()
         self.batches: list[tuple[Operation, ...]] = []
         """What each call of `apply` was given."""
+        self.missing: tuple[str, ...] = ()
+        """What `status` says that this machine lacks."""
 
     # What the tests can do to it.
 
@@ -163,8 +165,8 @@ class FakeDataplane:
         )
 
     async def status(self) -> DataplaneStatus:
-        """Always the same."""
-        return DataplaneStatus(name="fake", version="1")
+        """As the test has it."""
+        return DataplaneStatus(name="fake", version="1", missing=self.missing)
 
     def _check_open(self, operation: str) -> None:
         if not self._is_open:

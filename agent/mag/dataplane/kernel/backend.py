@@ -81,12 +81,13 @@ class KernelDataplane:
         return await self._on_path(KernelPacketPath.counters)
 
     async def status(self) -> DataplaneStatus:
-        """Kernel release, and what this path cannot do."""
+        """Kernel release, what this path cannot do, and what lack of libnftables costs."""
         has_nftables = await self._on_path(KernelPacketPath.has_nftables)
         return DataplaneStatus(
             name="kernel",
             version=os.uname().release,
-            limitations=probe.LIMITATIONS + (() if has_nftables else probe.WITHOUT_NFTABLES),
+            limitations=probe.LIMITATIONS,
+            missing=() if has_nftables else probe.WITHOUT_NFTABLES,
         )
 
     async def _on_path(
