@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
-from mag.lab.anchor_core import LocalMobilityAnchor
-from mag.lab.anchor_events import AnchorEvent
-from mag.lab.anchor_settings import AnchorSettings
+from mag.lab.anchor.core import LocalMobilityAnchor
+from mag.lab.anchor.events import AnchorEvent
+from mag.lab.anchor.settings import AnchorSettings
 from mag.protocol.ordering import TICKS_PER_S
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lab.anchor_domain import Domain, settings
-from mag.lab.anchor_core import LocalMobilityAnchor
-from mag.lab.private_namespaces import start_in_private_namespaces
+from mag.lab.anchor.core import LocalMobilityAnchor
+from mag.lab.world.private_namespaces import start_in_private_namespaces
 
 
 @pytest.fixture

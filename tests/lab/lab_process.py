@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mag.lab import linux_calls, topology
+from mag.lab.world import linux_calls, topology
 
 PATIENCE_S = 30.0
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mag.lab.anchor_config import load_anchor_config
+from mag.lab.anchor.config import load_anchor_config
 from mag.lab.errors import LabError
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "lab-lma.yaml"

@@ -21,8 +21,8 @@ from lab.anchor_domain import (
     prefixes_of,
     settings,
 )
-from mag.lab.anchor_core import LocalMobilityAnchor
-from mag.lab.anchor_events import (
+from mag.lab.anchor.core import LocalMobilityAnchor
+from mag.lab.anchor.events import (
     BindingDeleted,
     BindingDeregistered,
     BindingExtended,
@@ -31,7 +31,7 @@ from mag.lab.anchor_events import (
     MessageIgnored,
     RequestRejected,
 )
-from mag.lab.anchor_settings import AnchorSettings
+from mag.lab.anchor.settings import AnchorSettings
 from mag.protocol.ordering import TICKS_PER_S
 from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 from mag.wire import mobility_header

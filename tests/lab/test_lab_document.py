@@ -3,10 +3,10 @@
 import json
 
 from mag.lab.document import lab_document
-from mag.lab.probe_traffic import TrafficResult
-from mag.lab.steps import Findings, Handover, StepResult, Told
-from mag.lab.tcp_session import TcpResult
-from mag.lab.traffic_statistics import Arrival, Period, direction_statistics
+from mag.lab.scenarios.steps import Findings, Handover, StepResult, Told
+from mag.lab.traffic.probe_traffic import TrafficResult
+from mag.lab.traffic.tcp_session import TcpResult
+from mag.lab.traffic.traffic_statistics import Arrival, Period, direction_statistics
 
 MS = 1_000_000
 

@@ -3,11 +3,16 @@
 import pytest
 
 from mag.lab.errors import LabError
-from mag.lab.probe_traffic import TrafficResult
-from mag.lab.scenario_traffic import traffic_verdicts
-from mag.lab.steps import Findings, Handover, Step, StepFailed, StepResult, Told, tried
-from mag.lab.tcp_session import TcpResult
-from mag.lab.traffic_statistics import Arrival, DirectionStatistics, Period, direction_statistics
+from mag.lab.scenarios.steps import Findings, Handover, Step, StepFailed, StepResult, Told, tried
+from mag.lab.scenarios.with_traffic import traffic_verdicts
+from mag.lab.traffic.probe_traffic import TrafficResult
+from mag.lab.traffic.tcp_session import TcpResult
+from mag.lab.traffic.traffic_statistics import (
+    Arrival,
+    DirectionStatistics,
+    Period,
+    direction_statistics,
+)
 
 MS = 1_000_000
 

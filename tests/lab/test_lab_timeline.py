@@ -6,11 +6,11 @@ from rich.console import Console
 
 from mag.lab.event_feed import LabEvent
 from mag.lab.options import Scenario
-from mag.lab.probe_traffic import TrafficResult
-from mag.lab.scenario_handover import HANDOVER
-from mag.lab.steps import Findings, Handover, StepResult, Told
+from mag.lab.scenarios.handover import HANDOVER
+from mag.lab.scenarios.steps import Findings, Handover, StepResult, Told
 from mag.lab.timeline import Timeline, event_words
-from mag.lab.traffic_statistics import Arrival, Period, direction_statistics
+from mag.lab.traffic.probe_traffic import TrafficResult
+from mag.lab.traffic.traffic_statistics import Arrival, Period, direction_statistics
 
 MS = 1_000_000
 

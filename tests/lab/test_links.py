@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mag.lab import topology
-from mag.lab.links import Links, built_links
-from mag.lab.network_namespace import inside_network_namespace
+from mag.lab.world import topology
+from mag.lab.world.links import Links, built_links
+from mag.lab.world.network_namespace import inside_network_namespace
 
 pytestmark = pytest.mark.netns
 

@@ -15,11 +15,11 @@ import pytest
 from pyroute2 import AsyncIPRoute
 
 from lab.anchor_domain import prefixes_of
-from mag.lab import topology
 from mag.lab.gateway_config import write_anchor_config
-from mag.lab.links import built_links
-from mag.lab.network_namespace import inside_network_namespace
-from mag.lab.node_process import NodeProcess, start_python
+from mag.lab.world import topology
+from mag.lab.world.links import built_links
+from mag.lab.world.network_namespace import inside_network_namespace
+from mag.lab.world.node_process import NodeProcess, start_python
 from mag.protocol.ordering import TICKS_PER_S
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
@@ -131,7 +131,7 @@ async def domain() -> AsyncIterator[tuple[NodeProcess, Gateway, Gateway, Corresp
 
 
 async def started_anchor() -> NodeProcess:
-    arguments = ("-m", "mag.lab.local_mobility_anchor", str(write_anchor_config()))
+    arguments = ("-m", "mag.lab.anchor.local_mobility_anchor", str(write_anchor_config()))
     process = start_python(topology.LOCAL_MOBILITY_ANCHOR, "lma", arguments)
     assert json.loads(await process.next_line(TIMEOUT_S))["event"] == "anchor_ready"
     return process
@@ -271,7 +271,7 @@ def test_anchor_that_cannot_start_says_why_in_one_line(
             path = write_anchor_config()
             text = path.read_text(encoding="utf-8").replace(*change)
             path.write_text(text, encoding="utf-8")
-            arguments = ("-m", "mag.lab.local_mobility_anchor", str(path))
+            arguments = ("-m", "mag.lab.anchor.local_mobility_anchor", str(path))
             process = start_python(topology.LOCAL_MOBILITY_ANCHOR, "lma", arguments)
             return [await process.wait(TIMEOUT_S), process.log_tail().strip().splitlines()]
 

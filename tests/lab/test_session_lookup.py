@@ -12,7 +12,7 @@ from lab.anchor_domain import (
     prefixes_of,
     settings,
 )
-from mag.lab.anchor_core import LocalMobilityAnchor
+from mag.lab.anchor.core import LocalMobilityAnchor
 from mag.wire.iana import BindingStatus, HandoffIndicator
 
 FIRST = IPv6Network("2001:db8:100::/64")

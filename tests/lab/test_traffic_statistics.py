@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag.lab.traffic_statistics import Arrival, Period, direction_statistics
+from mag.lab.traffic.traffic_statistics import Arrival, Period, direction_statistics
 
 MS = 1_000_000
 

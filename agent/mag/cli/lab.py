@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mag.lab.local_mobility_anchor import run as run_local_mobility_anchor
+from mag.lab.anchor.local_mobility_anchor import run as run_local_mobility_anchor
 from mag.lab.options import LabOptions, PacketPath, Scenario
 from mag.lab.run import exec_in_lab, run_lab
 

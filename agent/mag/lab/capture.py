@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final
 
-from mag.lab.network_namespace import inside_network_namespace
+from mag.lab.world.network_namespace import inside_network_namespace
 
 _ETH_P_ALL: Final = 3
 _SNAP_OCTETS: Final = 65535

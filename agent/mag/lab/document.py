@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mag.lab.probe_traffic import TrafficResult
-from mag.lab.scenario_traffic import handover_gap_ms, lost_in_handover
-from mag.lab.steps import Findings, Handover, StepResult
-from mag.lab.traffic_statistics import DirectionStatistics
+from mag.lab.scenarios.steps import Findings, Handover, StepResult
+from mag.lab.scenarios.with_traffic import handover_gap_ms, lost_in_handover
+from mag.lab.traffic.probe_traffic import TrafficResult
+from mag.lab.traffic.traffic_statistics import DirectionStatistics
 
 Document = dict[str, Any]
 

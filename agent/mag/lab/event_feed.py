@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mag.lab.errors import LabError
-from mag.lab.node_process import NodeProcess
+from mag.lab.world.node_process import NodeProcess
 from mag.services.admin_client import AdminClient, AdminError
 
 _QUIET_S = 3600.0

@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from mag.lab import topology
 from mag.lab.held import gateway_socket
-from mag.lab.private_namespaces import GATEWAY_RUN_DIRECTORY
+from mag.lab.world import topology
+from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY
 
 
 def write_gateway_config(gateway: topology.Gateway) -> Path:

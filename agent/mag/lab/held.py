@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from mag.lab import linux_calls, topology
 from mag.lab.errors import LabError
-from mag.lab.private_namespaces import GATEWAY_RUN_DIRECTORY, NETWORK_NAMESPACES
+from mag.lab.world import linux_calls, topology
+from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY, NETWORK_NAMESPACES
 
 _NAME_PREFIX: Final = "mag-lab-"
 _MAX_LABS: Final = 64

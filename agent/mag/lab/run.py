@@ -15,11 +15,11 @@ from typing import Final
 from mag.lab.errors import LabError
 from mag.lab.held import exec_in_lab, take_name
 from mag.lab.options import LabOptions, Scenario
-from mag.lab.private_namespaces import start_in_private_namespaces
-from mag.lab.scenario_attach import ATTACH
-from mag.lab.scenario_handover import HANDOVER
 from mag.lab.scenario_run import ENDING_SIGNALS, LabName, ScenarioRun
-from mag.lab.steps import ScenarioScript
+from mag.lab.scenarios.attach import ATTACH
+from mag.lab.scenarios.handover import HANDOVER
+from mag.lab.scenarios.steps import ScenarioScript
+from mag.lab.world.private_namespaces import start_in_private_namespaces
 
 __all__ = ["exec_in_lab", "run_lab"]
 

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
-from mag.lab import topology
 from mag.lab.errors import LabError
 from mag.lab.event_feed import EventFeed
 from mag.lab.gateway_config import write_anchor_config, write_gateway_config
 from mag.lab.held import gateway_socket
-from mag.lab.links import Links, built_links
-from mag.lab.mobile_node import NodeView
-from mag.lab.node_process import NodeProcess, start_python
+from mag.lab.world import topology
+from mag.lab.world.links import Links, built_links
+from mag.lab.world.mobile_node import NodeView
+from mag.lab.world.node_process import NodeProcess, start_python
 from mag.services.admin_client import AdminClient, AdminError
 
 POLL_INTERVAL_S: Final = 0.005
@@ -82,7 +82,7 @@ class RunningLab:
     async def start_anchor(self) -> None:
         """Start the reference LMA and wait until it serves."""
         name = topology.LOCAL_MOBILITY_ANCHOR
-        module = ("-m", "mag.lab.local_mobility_anchor")
+        module = ("-m", "mag.lab.anchor.local_mobility_anchor")
         self._anchor = start_python(name, name, (*module, str(write_anchor_config())))
         # Its first line says that it serves; the feed takes those that follow.
         await self._anchor.next_line(_START_TIMEOUT_S)

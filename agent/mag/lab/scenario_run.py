@@ -11,12 +11,12 @@ from typing import Final
 
 from rich.console import Console
 
-from mag.lab import topology
 from mag.lab.document import is_ok, lab_document
 from mag.lab.held import answer_seekers
 from mag.lab.running_lab import RunningLab
-from mag.lab.steps import Findings, ScenarioScript, Step, StepResult, Told, tried
+from mag.lab.scenarios.steps import Findings, ScenarioScript, Step, StepResult, Told, tried
 from mag.lab.timeline import Timeline
+from mag.lab.world import topology
 
 ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from mag.lab.document import is_ok
 from mag.lab.event_feed import LabEvent
-from mag.lab.scenario_traffic import handover_gap_ms, lost_in_handover
-from mag.lab.steps import Findings, ScenarioScript, StepResult
-from mag.lab.traffic_statistics import DirectionStatistics
+from mag.lab.scenarios.steps import Findings, ScenarioScript, StepResult
+from mag.lab.scenarios.with_traffic import handover_gap_ms, lost_in_handover
+from mag.lab.traffic.traffic_statistics import DirectionStatistics
 
 _Facts = Mapping[str, Any]
 _Words = Callable[[str, _Facts], str]

@@ -7,7 +7,7 @@ import struct
 from ipaddress import IPv6Address
 from typing import Final
 
-from mag.lab.network_namespace import inside_network_namespace
+from mag.lab.world.network_namespace import inside_network_namespace
 
 _ECHO_REQUEST: Final = 128
 _ECHO_REPLY: Final = 129

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from mag.lab.errors import LabError
 from mag.lab.event_feed import LabEvent
-from mag.lab.mobile_node import NodeView
-from mag.lab.probe_traffic import TrafficResult
 from mag.lab.running_lab import RunningLab
-from mag.lab.tcp_session import TcpResult
-from mag.lab.traffic_statistics import Period
+from mag.lab.traffic.probe_traffic import TrafficResult
+from mag.lab.traffic.tcp_session import TcpResult
+from mag.lab.traffic.traffic_statistics import Period
+from mag.lab.world.mobile_node import NodeView
 from mag.services.admin_client import AdminError
 
 

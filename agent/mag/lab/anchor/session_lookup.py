@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mag.lab.binding_cache import BindingCache, BindingCacheEntry
-from mag.lab.registration_request import RegistrationRequest
+from mag.lab.anchor.binding_cache import BindingCache, BindingCacheEntry
+from mag.lab.anchor.registration_request import RegistrationRequest
 from mag.wire.iana import BindingStatus, HandoffIndicator
 
 _SAME_SESSION_MOVED = (

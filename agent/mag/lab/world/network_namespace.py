@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mag.lab import linux_calls
 from mag.lab.errors import LabError
-from mag.lab.private_namespaces import NETWORK_NAMESPACES
+from mag.lab.world import linux_calls
+from mag.lab.world.private_namespaces import NETWORK_NAMESPACES
 
 _THIS_THREADS_NAMESPACE: Final = Path("/proc/thread-self/ns/net")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Self
 
-from mag.lab import topology
 from mag.lab.errors import LabError
-from mag.lab.network_namespace import inside_network_namespace
+from mag.lab.world import topology
+from mag.lab.world.network_namespace import inside_network_namespace
 
 TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS: Final = 200
 """Linux's TCP_RTO_MIN: one lost segment on an idle connection costs at least this."""

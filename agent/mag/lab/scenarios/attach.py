@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from mag.lab import topology
-from mag.lab.anchor_forwarding import tunnel_interface
-from mag.lab.mobile_node import NodeAddress, NodeView
-from mag.lab.reachability import echo_round_trip_s
+from mag.lab.anchor.forwarding import tunnel_interface
 from mag.lab.running_lab import RunningLab
-from mag.lab.scenario_traffic import traffic_steps, traffic_verdicts
-from mag.lab.steps import Findings, ScenarioScript, Step, StepFailed, Told
+from mag.lab.scenarios.steps import Findings, ScenarioScript, Step, StepFailed, Told
+from mag.lab.scenarios.with_traffic import traffic_steps, traffic_verdicts
+from mag.lab.world import topology
+from mag.lab.world.mobile_node import NodeAddress, NodeView
+from mag.lab.world.reachability import echo_round_trip_s
 from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 
 _ATTACH_TIMEOUT_S: Final = 10.0

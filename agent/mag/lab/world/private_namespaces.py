@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
-from mag.lab import linux_calls
 from mag.lab.errors import LabError
+from mag.lab.world import linux_calls
 
 RUN_DIRECTORY: Final = Path("/run")
 NETWORK_NAMESPACES: Final = RUN_DIRECTORY / "netns"

@@ -1,9 +1,9 @@
 """One end of the probe traffic: a process of its own, so that nothing disturbs its pace.
 
-Started inside a node's namespace as `python -m mag.lab.probe_process ADDRESS PEER RATE`. It binds
-ADDRESS, says `ready`, and obeys its standard input: `send` starts sending RATE numbered probes a
-second to PEER, `stop` ends that, `report` prints one JSON document and ends the process. End of
-input ends it as well. Arrivals are counted from the start, with the kernel's receive times.
+Started inside a node's namespace as `python -m mag.lab.traffic.probe_process ADDRESS PEER RATE`. It
+binds ADDRESS, says `ready`, and obeys its standard input: `send` starts sending RATE numbered
+probes a second to PEER, `stop` ends that, `report` prints one JSON document and ends the process.
+End of input ends it as well. Arrivals are counted from the start, with the kernel's receive times.
 """
 
 import contextlib

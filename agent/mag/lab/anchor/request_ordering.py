@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from mag.lab.binding_cache import BindingCacheEntry
-from mag.lab.registration_request import RegistrationRequest
+from mag.lab.anchor.binding_cache import BindingCacheEntry
+from mag.lab.anchor.registration_request import RegistrationRequest
 from mag.protocol.ordering import TICKS_PER_S
 from mag.wire.iana import BindingStatus
 

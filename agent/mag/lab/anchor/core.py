@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
-from mag.lab.anchor_events import (
+from mag.lab.anchor.binding_cache import BindingCache, BindingCacheEntry
+from mag.lab.anchor.events import (
     AnchorEvent,
     BindingDeleted,
     BindingDeregistered,
@@ -18,18 +19,17 @@ from mag.lab.anchor_events import (
     MessageIgnored,
     RequestRejected,
 )
-from mag.lab.anchor_settings import AnchorSettings
-from mag.lab.binding_cache import BindingCache, BindingCacheEntry
-from mag.lab.prefix_pool import PrefixAssignment
-from mag.lab.registration_request import RegistrationRequest
-from mag.lab.request_ordering import ordering_refusal
-from mag.lab.session_lookup import (
+from mag.lab.anchor.prefix_pool import PrefixAssignment
+from mag.lab.anchor.registration_request import RegistrationRequest
+from mag.lab.anchor.request_ordering import ordering_refusal
+from mag.lab.anchor.session_lookup import (
     ExistingSession,
     NewSession,
     Refused,
     WaitForDeregistration,
     find_session,
 )
+from mag.lab.anchor.settings import AnchorSettings
 from mag.protocol.ordering import TICKS_PER_S
 from mag.protocol.settings import LIFETIME_UNIT_S, RESERVED_LINK_LOCAL_ADDRESS
 from mag.protocol.timer_queue import TimerQueue

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from ipaddress import IPv6Network
 from typing import Final
 
-from mag.lab.anchor_settings import AnchorSettings
-from mag.lab.binding_cache import BindingCache
-from mag.lab.registration_request import RegistrationRequest
+from mag.lab.anchor.binding_cache import BindingCache
+from mag.lab.anchor.registration_request import RegistrationRequest
+from mag.lab.anchor.settings import AnchorSettings
 from mag.wire.iana import BindingStatus
 
 HOME_NETWORK_PREFIX_LENGTH: Final = 64

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from mag.lab import topology
 from mag.lab.errors import LabError
-from mag.lab.probe_traffic import PROBES_PER_S, ProbeTraffic, TrafficResult
 from mag.lab.running_lab import RunningLab
-from mag.lab.steps import Findings, Handover, Step, StepFailed, Told
-from mag.lab.tcp_session import (
+from mag.lab.scenarios.steps import Findings, Handover, Step, StepFailed, Told
+from mag.lab.traffic.probe_traffic import PROBES_PER_S, ProbeTraffic, TrafficResult
+from mag.lab.traffic.tcp_session import (
     TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS,
     TcpSession,
 )
-from mag.lab.traffic_statistics import DirectionStatistics, Period
+from mag.lab.traffic.traffic_statistics import DirectionStatistics, Period
+from mag.lab.world import topology
 
 LONGEST_GAP_MS: Final = 100.0
 _STEADY_S: Final = 1.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, Final
 
-from mag.lab import topology
-from mag.lab.node_process import NodeProcess, start_python
-from mag.lab.traffic_statistics import Arrival, DirectionStatistics, direction_statistics
+from mag.lab.traffic.traffic_statistics import Arrival, DirectionStatistics, direction_statistics
+from mag.lab.world import topology
+from mag.lab.world.node_process import NodeProcess, start_python
 
 PROBES_PER_S: Final = 1000
 _START_TIMEOUT_S: Final = 5.0
@@ -71,7 +71,7 @@ class ProbeTraffic:
 
 
 def _start(node: str, address: IPv6Address, peer: IPv6Address) -> NodeProcess:
-    module = ("-m", "mag.lab.probe_process")
+    module = ("-m", "mag.lab.traffic.probe_process")
     return start_python(
         node, f"{node}-probe", (*module, str(address), str(peer), str(PROBES_PER_S))
     )

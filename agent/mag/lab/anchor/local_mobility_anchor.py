@@ -1,6 +1,6 @@
 """Runs the reference LMA in the current network namespace: `mag lab lma --config FILE`.
 
-The shell around anchor_core: a raw socket of protocol 135, the kernel's packet path, one timer.
+The shell around the core: a raw socket of protocol 135, the kernel's packet path, one timer.
 Forwarding is changed before the answer goes out, so that a node whose gateway has been told
 already has its traffic.
 """
@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import structlog
 
-from mag.lab.anchor_config import AnchorConfig, load_anchor_config
-from mag.lab.anchor_core import LocalMobilityAnchor
-from mag.lab.anchor_events import (
+from mag.lab.anchor.config import AnchorConfig, load_anchor_config
+from mag.lab.anchor.core import LocalMobilityAnchor
+from mag.lab.anchor.events import (
     AnchorEvent,
     BindingDeleted,
     BindingDeregistered,
@@ -29,7 +29,7 @@ from mag.lab.anchor_events import (
     MessageIgnored,
     RequestRejected,
 )
-from mag.lab.anchor_forwarding import AnchorForwarding
+from mag.lab.anchor.forwarding import AnchorForwarding
 from mag.lab.errors import LabError
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, status_name
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
 
-from mag.lab import linux_calls, topology
-from mag.lab.mobile_node import NodeView, look_at
-from mag.lab.network_namespace import create_network_namespace, inside_network_namespace
-from mag.lab.private_namespaces import NETWORK_NAMESPACES
+from mag.lab.world import linux_calls, topology
+from mag.lab.world.mobile_node import NodeView, look_at
+from mag.lab.world.network_namespace import create_network_namespace, inside_network_namespace
+from mag.lab.world.private_namespaces import NETWORK_NAMESPACES
 
 _IFA_F_NODAD: Final = 0x02
 

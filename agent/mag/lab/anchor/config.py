@@ -7,7 +7,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mag.lab.anchor_settings import AnchorSettings
+from mag.lab.anchor.settings import AnchorSettings
 from mag.lab.errors import LabError
 from mag.protocol.settings import LIFETIME_UNIT_S, MAX_LIFETIME_S
 

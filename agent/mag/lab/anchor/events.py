@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from mag.lab.binding_cache import BindingCacheEntry
+from mag.lab.anchor.binding_cache import BindingCacheEntry
 from mag.wire.iana import BindingStatus
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from pyroute2 import AsyncIPRoute
 
-from mag.lab import topology
-from mag.lab.network_namespace import inside_network_namespace
+from mag.lab.world import topology
+from mag.lab.world.network_namespace import inside_network_namespace
 
 _IFA_F_TENTATIVE: Final = 0x40
 _SCOPE_UNIVERSE: Final = 0

@@ -11,8 +11,8 @@ from typing import IO, Final
 
 import mag
 from mag.lab.errors import LabError
-from mag.lab.network_namespace import inside_network_namespace
-from mag.lab.private_namespaces import GATEWAY_RUN_DIRECTORY
+from mag.lab.world.network_namespace import inside_network_namespace
+from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY
 
 _LOG_TAIL_LINES: Final = 12
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from mag.lab import topology
 from mag.lab.event_feed import LabEvent
-from mag.lab.mobile_node import NodeView
 from mag.lab.running_lab import RunningLab
-from mag.lab.scenario_attach import attach_steps
-from mag.lab.scenario_traffic import traffic_steps, traffic_verdicts
-from mag.lab.steps import Findings, Handover, ScenarioScript, Step, StepFailed, Told
-from mag.lab.traffic_statistics import NS_PER_S, Period
+from mag.lab.scenarios.attach import attach_steps
+from mag.lab.scenarios.steps import Findings, Handover, ScenarioScript, Step, StepFailed, Told
+from mag.lab.scenarios.with_traffic import traffic_steps, traffic_verdicts
+from mag.lab.traffic.traffic_statistics import NS_PER_S, Period
+from mag.lab.world import topology
+from mag.lab.world.mobile_node import NodeView
 
 _HANDOVER_TIMEOUT_S: Final = 5.0
 _RELEASE_TIMEOUT_S: Final = 5.0

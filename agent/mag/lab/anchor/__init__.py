@@ -1,0 +1,1 @@
+"""The reference Local Mobility Anchor: a sans-I/O core and the shell around it."""

@@ -1,0 +1,1 @@
+"""What the lab shows: each scenario is a list of steps over a running lab."""

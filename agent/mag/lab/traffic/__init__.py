@@ -1,0 +1,1 @@
+"""Probes and a TCP connection that tell what a move costs."""

@@ -1,0 +1,1 @@
+"""Namespaces, links, nodes and processes that the lab is made of."""
