@@ -286,6 +286,8 @@ async def test_attach_that_is_refused_says_so_to_whoever_waits(
         ("nowhere", "02:00:00:00:00:01", "nowhere is no access link"),
         ("access1", "02:00:00:00:00:ff", "policy knows no node"),
         ("access1", "first", "link_layer_address"),
+        ("access1", "01:00:5e:00:00:01", "not one node's"),
+        ("access1", "00:00:00:00:00:00", "not one node's"),
     ],
 )
 async def test_attach_that_cannot_be_is_refused_with_the_reason(
@@ -303,6 +305,14 @@ async def test_identity_from_access_authentication_needs_no_known_address(
         access_interface="access1", link_layer_address="02:00:00:00:00:77", mn_id="guest@other.net"
     )
     assert (await control.attach(request))["mn_id"] == "guest@other.net"
+
+
+async def test_identity_that_fits_into_no_message_is_refused(control: Control) -> None:
+    request = AttachRequest(
+        access_interface="access1", link_layer_address="02:00:00:00:00:77", mn_id="a" * 254
+    )
+    with pytest.raises(ControlError, match="mn_id"):
+        await control.attach(request)
 
 
 async def test_detach_ends_the_binding_on_the_named_link_only(

@@ -405,8 +405,9 @@ def test_refresh_advice_brings_the_refresh_forward(
         (3600, (IPv6Network("fe80::/64"),)),
         (3600, (IPv6Network("ff0e::/64"),)),
         (3600, (IPv6Network("2001:db8:1::/64"), IPv6Network("::1/128"))),
+        (3600, tuple(IPv6Network("2001:db8::/48").subnets(new_prefix=54))[:33]),
     ],
-    ids=["no lifetime", "no prefix", "link-local", "multicast", "one of two is loopback"],
+    ids=["no lifetime", "no prefix", "link-local", "multicast", "one of two", "too many"],
 )
 def test_acceptance_that_grants_nothing_usable_is_no_registration(
     gateway: MobileAccessGateway,

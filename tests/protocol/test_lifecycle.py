@@ -102,6 +102,18 @@ def test_storm_of_reports_about_one_node_sends_three_updates_a_second(
     assert len(moments) >= 9
 
 
+def test_request_that_waited_for_the_limit_is_sent_once(gateway: MobileAccessGateway) -> None:
+    """RTX-11: a newer request takes the place of one that was still waiting."""
+    for _ in range(4):
+        gateway.attach(attachment(hint=HandoffHint.BETWEEN_GATEWAYS), profile(), 0.0)
+        gateway.messages_to_send(0.0, UTC)
+    gateway.handle_timer(0.5)
+    gateway.attach(attachment(hint=HandoffHint.NEW_INTERFACE), profile(), 1.0)
+    assert len(gateway.messages_to_send(1.0, UTC + 1)) == 1
+    gateway.handle_timer(1.0)
+    assert gateway.messages_to_send(1.0, UTC + 1) == []
+
+
 # Refresh and expiry (RFC 5213 §6.9.1.3, RFC 6275 §11.1)
 
 

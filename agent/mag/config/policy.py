@@ -1,14 +1,12 @@
 """The `policy` section: which mobile nodes are served, by which LMA, with what."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
 from mag.config.section import Section
 from mag.config.values import HomeNetworkPrefix, Lifetime, LinkLayerAddress, MnId, MnIdRule, Realm
-
-MAX_HOME_NETWORK_PREFIXES: Final = 32
-"""Of one node: more would not fit into a Proxy Binding Update of 1280 octets with the rest."""
+from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 
 
 class RealmPolicy(Section):

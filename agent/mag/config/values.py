@@ -25,12 +25,11 @@ from mag.config.addresses import (
     link_local_address,
 )
 from mag.config.refusal import refusal, shown
+from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.protocol.settings import LIFETIME_UNIT_S, MAX_LIFETIME_S
 from mag.wire.ethernet import ADDRESS_OCTETS
 from mag.wire.iana import AccessTechnologyType
 
-MAX_MN_ID_OCTETS: Final = 253
-"""RFC 4282 §2.2."""
 MAC_PLACEHOLDER: Final = "{mac}"
 
 _MAX_INTERFACE_NAME_OCTETS: Final = 15

@@ -11,6 +11,7 @@ from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DROP_REASONS, BindingCounters, DataplaneCounters, DataplaneError
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.protocol.request import RequestKind
 from mag.services.event_log import text_of_mn_id
 from mag.services.gateway_control import (
@@ -115,7 +116,7 @@ class Control:
             request.access_interface,
             _address(request.link_layer_address),
             trigger=AttachTrigger.ADMIN,
-            mn_id=request.mn_id.encode() if request.mn_id else None,
+            mn_id=_mn_id(request.mn_id) if request.mn_id else None,
             handoff_hint=request.handoff,
         )
         if request.wait_s is not None:
@@ -226,8 +227,18 @@ class Control:
         return self._gateway.lma_names.get(address, str(address))
 
 
+def _mn_id(text: str) -> bytes:
+    mn_id = text.encode()
+    if len(mn_id) > MAX_MN_ID_OCTETS:
+        raise ControlError(f"mn_id: longer than {MAX_MN_ID_OCTETS} octets")
+    return mn_id
+
+
 def _address(text: str) -> bytes:
     try:
-        return parse_link_layer_address(text)
+        address = parse_link_layer_address(text)
     except ValueError as error:
         raise ControlError(f"link_layer_address: {error}") from None
+    if address[0] & 1 or not any(address):
+        raise ControlError(f"link_layer_address: {text} is not one node's")
+    return address

@@ -41,6 +41,7 @@ from mag.services.event_log import (
 )
 from mag.services.event_stream import EventStream
 from mag.services.link_monitor import LinkState
+from mag.services.log_limiter import LogLimiter
 from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
@@ -85,6 +86,7 @@ class Gateway:
         self._link_states = adapters.link_states
         self._tasks = tasks
         self._background: list[asyncio.Task[None]] = []
+        self._limiter = LogLimiter()
         self._mn_id_form = MobileNodeIdentifierForm(configuration.log.mn_id)
         self._tunnel_mtus = {
             lma.address: lma.tunnel_mtu_octets for lma in configuration.lmas.values()
@@ -170,8 +172,9 @@ class Gateway:
         """Write to the log and tell whoever watches."""
         if self.stream.is_watched:
             self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
-        shown = obscured(entry, self._mn_id_form)
-        getattr(_log, entry.level.value)(shown.name, **shown.facts)
+        if (admitted := self._limiter.admit(entry, self.pump.now())) is not None:
+            shown = obscured(admitted, self._mn_id_form)
+            getattr(_log, shown.level.value)(shown.name, **shown.facts)
 
     # Inputs
 

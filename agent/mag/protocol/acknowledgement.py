@@ -6,6 +6,7 @@ from ipaddress import IPv6Network
 
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import DiscardReason
+from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 from mag.protocol.request import OutstandingRequest
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.options import (
@@ -36,6 +37,9 @@ class Grant:
             return "the LMA granted no lifetime"
         if not self.home_network_prefixes:
             return "the LMA granted no home network prefix"
+        if len(self.home_network_prefixes) > MAX_HOME_NETWORK_PREFIXES:
+            # A refresh has to name them all in one message (§6.9.1.3).
+            return f"the LMA granted more than {MAX_HOME_NETWORK_PREFIXES} prefixes"
         for prefix in self.home_network_prefixes:
             if not _can_be_home_network_prefix(prefix):
                 return f"the LMA granted {prefix}, which cannot be a home network prefix"

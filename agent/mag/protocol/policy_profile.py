@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
+from typing import Final
+
+MAX_MN_ID_OCTETS: Final = 253
+"""What fits beside the subtype into the MN-Identifier option, with one octet to spare."""
+MAX_HOME_NETWORK_PREFIXES: Final = 32
+"""Of one binding; more would not fit into a PBU of 1280 octets with the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +15,7 @@ class PolicyProfile:
     """One mobile node's policy profile, resolved: what was left open holds the domain's value."""
 
     mn_id: bytes
-    """MN-Identifier as it goes into the option: a Network Access Identifier, 1 to 253 octets."""
+    """MN-Identifier as it goes into the option: a Network Access Identifier, not empty."""
     lma_address: IPv6Address
     home_network_prefixes: tuple[IPv6Network, ...] = ()
     """Static prefixes to ask for; empty asks the LMA to assign."""

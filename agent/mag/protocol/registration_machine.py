@@ -258,7 +258,7 @@ class RegistrationMachine:
 
     def _request_to_send(self, entry: BindingUpdateListEntry, now: float) -> None:
         """Queue the entry's PBU, or wait for the rate limit (RFC 6275 §11.8, INT-08)."""
-        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._stop_sending(entry, now)
         if len(entry.send_times) == MAX_UPDATE_RATE_PER_S:
             permitted_at = entry.send_times[0] + 1.0
             if permitted_at > now:

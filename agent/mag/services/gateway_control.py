@@ -36,7 +36,7 @@ class AttachRequest(BaseModel):
 
     access_interface: str
     link_layer_address: str
-    mn_id: str | None = None
+    mn_id: str | None = Field(default=None, min_length=1)
     """Known from access authentication; else the policy identifies the node."""
     handoff: HandoffHint = HandoffHint.UNKNOWN
     wait_s: float | None = Field(default=None, gt=0, le=60)
