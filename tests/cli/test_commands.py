@@ -97,7 +97,16 @@ def test_show_as_json_is_one_document(socket: str, what: str, document: object) 
     ("what", "words"),
     [
         ("bindings", ["mn1@example.net", "active", "2001:db8:100:1::/64", "3500/3600", "22"]),
-        ("peers", ["2001:db8:0:b::1", "never", "registration", "ACCEPTED (0): 1"]),
+        (
+            "peers",
+            [
+                "2001:db8:0:b::1",
+                "never",
+                "reachable, 2 restarts",
+                "registration",
+                "ACCEPTED (0): 1",
+            ],
+        ),
         ("dataplane", ["fake", "MTU 1460", "cannot fly", "no gliding"]),
         ("counters", ["bad_checksum", "unknown_source", "no_service", "mn1@example.net"]),
     ],

@@ -109,6 +109,12 @@ async def test_rejecting_lma_means_no_advertisement_and_a_row_that_says_why(
     assert world.ports["access1"].sent == []
 
 
+async def test_start_is_told_to_the_lma(gateway: Gateway, world: FakeWorld) -> None:
+    """HB-08."""
+    (told,) = await until(lambda: world.transport.heartbeats)
+    assert told[7] == 0x03  # response, unsolicited
+
+
 async def test_advertisement_waits_for_the_packet_path(gateway: Gateway, world: FakeWorld) -> None:
     world.dataplane.hold()
     world.ports["access1"].frame(MN1_MAC)

@@ -16,6 +16,7 @@ from lab.anchor_domain import (
     MAG1,
     MAG2,
     POOL,
+    UTC0,
     Domain,
     link_local_of,
     prefixes_of,
@@ -36,7 +37,13 @@ from mag.protocol.ordering import TICKS_PER_S
 from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingUpdate
-from mag.wire.iana import BindingStatus, BindingUpdateFlag, HandoffIndicator
+from mag.wire.heartbeat import Heartbeat
+from mag.wire.iana import (
+    BindingStatus,
+    BindingUpdateFlag,
+    HandoffIndicator,
+    HeartbeatFlag,
+)
 from mag.wire.options import (
     AccessTechnologyTypeOption,
     HandoffIndicatorOption,
@@ -44,6 +51,7 @@ from mag.wire.options import (
     LinkLocalAddressOption,
     MobileNodeIdentifierOption,
     MobileNodeLinkLayerIdentifierOption,
+    RestartCounterOption,
     TimestampOption,
 )
 
@@ -317,3 +325,17 @@ def test_no_prefix_is_ever_of_two_sessions(
         prefixes = [p for entry in domain.anchor.bindings for p in entry.home_network_prefixes]
         assert len(prefixes) == len(set(prefixes))
         assert all(prefix.subnet_of(POOL) for prefix in prefixes)
+
+
+def test_heartbeat_is_answered_with_the_restart_counter(domain: Domain) -> None:
+    """HB-01, HB-06."""
+    request = mobility_header.encode(Heartbeat(17), MAG1, LMA)
+    domain.anchor.receive_message(request, MAG1, 0.0, UTC0)
+    (answer,) = domain.anchor.messages_to_send()
+    assert answer.destination == MAG1
+    assert mobility_header.decode(answer.data, LMA, MAG1) == Heartbeat(
+        17, HeartbeatFlag.RESPONSE, (RestartCounterOption(0),)
+    )
+    told = mobility_header.encode(Heartbeat(0, HeartbeatFlag.RESPONSE), MAG1, LMA)
+    domain.anchor.receive_message(told, MAG1, 0.0, UTC0)
+    assert domain.anchor.messages_to_send() == ()

@@ -39,9 +39,12 @@ def settings(**changes: object) -> ProtocolSettings:
     return ProtocolSettings(proxy_care_of_address=PROXY_CARE_OF_ADDRESS, **changes)  # type: ignore[arg-type]
 
 
-def make_gateway(**changes: object) -> MobileAccessGateway:
+def make_gateway(*, restart_counter: int = 0, **changes: object) -> MobileAccessGateway:
     return MobileAccessGateway(
-        settings(**changes), [LMA_ADDRESS, OTHER_LMA_ADDRESS], random.Random(1)
+        settings(**changes),
+        [LMA_ADDRESS, OTHER_LMA_ADDRESS],
+        random.Random(1),
+        restart_counter=restart_counter,
     )
 
 

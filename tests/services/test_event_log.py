@@ -19,6 +19,9 @@ from mag.protocol.events import (
     ForwardingUnwanted,
     ForwardingWanted,
     MessageDiscarded,
+    PeerReachable,
+    PeerRestarted,
+    PeerUnreachable,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
     RefusalReason,
@@ -68,6 +71,9 @@ OTHERS: list[tuple[Event, str]] = [
     (AttachmentRefused(b"mn1@example.net", RefusalReason.TABLE_FULL), "attachment_refused"),
     (MessageDiscarded("bad_checksum", LMA), "message_discarded"),
     (BindingErrorReceived(LMA, 2), "binding_error_received"),
+    (PeerUnreachable(LMA, 4), "lma_unreachable"),
+    (PeerReachable(LMA), "lma_reachable"),
+    (PeerRestarted(LMA, 100), "lma_restarted"),
 ]
 
 

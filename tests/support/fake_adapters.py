@@ -16,6 +16,7 @@ from mag.services.access_link import NodeSignal
 from mag.services.link_monitor import LinkState
 from mag.services.mobility_transport import ReceiveMessage
 from mag.services.policy_store import ConfiguredPolicyStore
+from mag.wire.iana import MobilityHeaderType
 from support.fake_lma import FakeLma
 
 Value = TypeVar("Value")
@@ -38,6 +39,7 @@ MN1_MAC = bytes.fromhex("020000000001")
 MN2_MAC = bytes.fromhex("020000000002")
 STRANGER_MAC = bytes.fromhex("0200000000ff")
 TURNS = 2000
+MH_TYPE_OFFSET = 2
 
 
 def configuration(text: bytes = CONFIGURATION) -> Configuration:
@@ -61,6 +63,8 @@ class FakeTransport:
         self.is_answering = True
         self.status = 0
         self.sent: list[bytes] = []
+        """Proxy Binding Updates."""
+        self.heartbeats: list[bytes] = []
         self._lma = lma
         self._receive: ReceiveMessage | None = None
 
@@ -68,6 +72,9 @@ class FakeTransport:
         self._receive = receive
 
     def send(self, data: bytes, destination: IPv6Address) -> bool:
+        if data[MH_TYPE_OFFSET] == MobilityHeaderType.HEARTBEAT:
+            self.heartbeats.append(data)
+            return True
         self.sent.append(data)
         if self.is_answering:
             message = OutgoingMessage(data, PROXY_CARE_OF_ADDRESS, destination)

@@ -20,10 +20,10 @@ from typing import Any, Self, TypeVar
 from pyroute2 import IPRoute, netns
 
 from mag.protocol.registration_machine import OutgoingMessage
-from mag.services.admin_client import AdminClient
+from mag.services.admin_client import AdminClient, AdminError
 from mag.services.gateway_control import Document
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
-from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER
+from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
 from mag.wire.ipv6 import IPv6Packet
 from support.fake_lma import FakeLma
 
@@ -36,6 +36,7 @@ GATEWAY_CORE_MAC = "02:00:00:00:00:c0"
 GATEWAY_ACCESS_MAC = bytes.fromhex("00005e005213")
 PATIENCE_S = 10.0
 IPV6_CHECKSUM = 7
+MH_TYPE_OFFSET = 2
 PR_CAPBSET_DROP = 24
 IFA_F_NODAD = 2
 
@@ -140,9 +141,11 @@ class GatewayProcess:
     # The LMA's side
 
     def next_update(self) -> OutgoingMessage:
-        """The next Mobility Header that the gateway sends to the LMA."""
-        data, source = self._mobility.recvfrom(2048)
-        return OutgoingMessage(data, IPv6Address(source[0]), LMA_ADDRESS)
+        """The next Proxy Binding Update that the gateway sends to the LMA."""
+        while True:
+            data, source = self._mobility.recvfrom(2048)
+            if data[MH_TYPE_OFFSET] == MobilityHeaderType.BINDING_UPDATE:
+                return OutgoingMessage(data, IPv6Address(source[0]), LMA_ADDRESS)
 
     def answer(self, data: bytes) -> None:
         """Send a Mobility Header as the LMA."""
@@ -197,7 +200,10 @@ class GatewayProcess:
         return count
 
     def _serves(self) -> bool:
-        status = self._ask(AdminClient.dataplane)
+        try:
+            status = self._ask(AdminClient.dataplane)
+        except AdminError:  # the socket is there, but nobody listens yet
+            return False
         return "access" in status["access_links"]
 
     def _ask(self, question: Callable[[AdminClient], Any]) -> Any:

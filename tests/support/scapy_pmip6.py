@@ -16,6 +16,7 @@ from scapy.fields import (
     FieldLenField,
     FlagsField,
     IntEnumField,
+    IntField,
     ShortField,
     StrLenField,
     XBitField,
@@ -30,6 +31,7 @@ from scapy.layers.inet6 import (
     MIP6OptMNID,
     MIP6OptUnknown,
     _MIP6OptAlign,
+    _MobilityHeader,
     _mobopttypes,
     _OptionsField,
     _PhantomAutoPadField,
@@ -47,6 +49,7 @@ _mobopttypes.update(
         25: "Mobile Node Link-layer Identifier",
         26: "Link-local Address",
         27: "Timestamp",
+        28: "Restart Counter",
     }
 )
 
@@ -173,6 +176,17 @@ class MIP6OptTimestamp(_MIP6OptAlign):  # RFC 5213 Sect 8.8
     y = 2  # alignment requirement: 8n+2
 
 
+class MIP6OptRestartCounter(_MIP6OptAlign):  # RFC 5847 Sect 3.4
+    name = "PMIPv6 Option - Restart Counter"
+    fields_desc = [
+        ByteEnumField("otype", 28, _mobopttypes),
+        ByteField("olen", 4),
+        IntField("counter", 0),
+    ]
+    x = 4
+    y = 2  # alignment requirement: 4n+2
+
+
 inet6.moboptcls.update(
     {
         19: MIP6OptVendorSpecific,
@@ -182,6 +196,7 @@ inet6.moboptcls.update(
         25: MIP6OptMNLLId,
         26: MIP6OptLinkLocalAddress,
         27: MIP6OptTimestamp,
+        28: MIP6OptRestartCounter,
     }
 )
 
@@ -240,9 +255,26 @@ class MIP6MH_PBA(MIP6MH_BA):  # RFC 5213 Sect 8.2
         return int(_mobile_node_id(self) == _mobile_node_id(other))
 
 
+class MIP6MH_HB(_MobilityHeader):  # RFC 5847 Sect 3.3
+    name = "IPv6 Mobility Header - Heartbeat"
+    fields_desc = [
+        ByteEnumField("nh", 59, ipv6nh),
+        ByteField("len", None),  # unit == 8 bytes (excluding the first 8 bytes)
+        ByteEnumField("mhtype", 13, mhtypes),
+        ByteField("res", 0),
+        XShortField("cksum", None),
+        FlagsField("flags", 0, 16, "RU"),
+        IntField("seq", 0),
+        _PhantomAutoPadField("autopad", 1),
+        _OptionsField("options", [], MIP6OptUnknown, 12, length_from=lambda pkt: 8 * pkt.len - 4),
+    ]
+    overload_fields = {inet6.IPv6: {"nh": 135}}
+
+
 def _mobile_node_id(message: MIP6MH_PBU | MIP6MH_PBA) -> bytes | None:
     return next((o.id for o in message.options if isinstance(o, MIP6OptMNID)), None)
 
 
 inet6._mip6_mhtype2cls[5] = MIP6MH_PBU
 inet6._mip6_mhtype2cls[6] = MIP6MH_PBA
+inet6._mip6_mhtype2cls[13] = MIP6MH_HB

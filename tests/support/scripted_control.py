@@ -35,6 +35,7 @@ PEER_ROW: Document = {
     "lma_address": "2001:db8:0:b::1",
     "serving_bindings": 1,
     "last_heard_s": None,
+    "heartbeat": {"state": "reachable", "is_refused": False, "restarts_seen": 2},
     "requests": {
         "registration": {"sent": 3, "retransmitted": 2, "answered": {"ACCEPTED (0)": 1}},
     },

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
 from mag.wire.binding_error import BindingError
 from mag.wire.binding_refresh_request import BindingRefreshRequest
+from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import (
     BindingAcknowledgementFlag,
     BindingUpdateFlag,
     HandoffIndicator,
+    HeartbeatFlag,
     MobilityOptionType,
 )
 from mag.wire.mobility_header import MobilityMessage
@@ -30,6 +32,7 @@ from mag.wire.options import (
     MobileNodeIdentifierOption,
     MobileNodeLinkLayerIdentifierOption,
     MobilityOption,
+    RestartCounterOption,
     TimestampOption,
     UnknownOption,
     VendorSpecificOption,
@@ -152,6 +155,12 @@ messages: st.SearchStrategy[MobilityMessage] = st.one_of(
     acknowledgements,
     st.builds(BindingError, octets(8), addresses),
     st.builds(BindingRefreshRequest, option_sets),
+    st.builds(
+        Heartbeat,
+        octets(32),
+        st.sets(st.sampled_from(list(HeartbeatFlag))).map(lambda flags: HeartbeatFlag(sum(flags))),
+        st.just(()) | octets(32).map(lambda counter: (RestartCounterOption(counter),)),
+    ),
 )
 
 prefix_informations = st.builds(

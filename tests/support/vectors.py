@@ -14,11 +14,13 @@ from mag.wire import options
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
 from mag.wire.binding_error import BindingError
 from mag.wire.ethernet import parse_link_layer_address
+from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import (
     IP_PROTOCOL_ICMPV6,
     IP_PROTOCOL_MOBILITY_HEADER,
     BindingAcknowledgementFlag,
     BindingUpdateFlag,
+    HeartbeatFlag,
 )
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.mobility_header import MobilityMessage
@@ -94,6 +96,11 @@ def _proxy_binding_acknowledgement(**fields: Any) -> ProxyBindingAcknowledgement
     )
 
 
+def _heartbeat(**fields: Any) -> Heartbeat:
+    flags = reduce(or_, (HeartbeatFlag[name] for name in fields.pop("flags")), HeartbeatFlag(0))
+    return Heartbeat(flags=flags, options=_options(fields.pop("options")), **fields)
+
+
 def _router_advertisement(**fields: Any) -> RouterAdvertisement:
     return RouterAdvertisement(
         prefixes=tuple(
@@ -114,6 +121,7 @@ _MESSAGES: Final[Mapping[str, Callable[..., MobilityMessage | RouterAdvertisemen
     "ProxyBindingUpdate": _proxy_binding_update,
     "ProxyBindingAcknowledgement": _proxy_binding_acknowledgement,
     "BindingError": lambda status, home_address: BindingError(status, IPv6Address(home_address)),
+    "Heartbeat": _heartbeat,
     "RouterAdvertisement": _router_advertisement,
 }
 
@@ -137,5 +145,6 @@ _OPTIONS: Final[Mapping[str, Callable[..., options.MobilityOption]]] = {
     "MobileNodeLinkLayerIdentifierOption": lambda identifier: (
         options.MobileNodeLinkLayerIdentifierOption(parse_link_layer_address(identifier))
     ),
+    "RestartCounterOption": options.RestartCounterOption,
     "LinkLocalAddressOption": lambda address: options.LinkLocalAddressOption(IPv6Address(address)),
 }

@@ -55,7 +55,7 @@ class TestGates:
         assert decode(octets, LMA, MAG) == BindingRefreshRequest()
         assert decode(octets[:4] + b"\xff\xff" + octets[6:], LMA, MAG) == BindingRefreshRequest()
 
-    @pytest.mark.parametrize("mh_type", [1, 4, 8, 13, 16, 20, 99, 255])
+    @pytest.mark.parametrize("mh_type", [1, 4, 8, 14, 16, 20, 99, 255])
     def test_mh_type_without_a_decoder_is_told(self, mh_type):
         """MH-03: the type comes along, the sender gets a Binding Error."""
         with pytest.raises(UnknownMobilityHeaderType) as caught:

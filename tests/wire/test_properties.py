@@ -19,6 +19,7 @@ from mag.wire.options import (
     BindingRefreshAdviceOption,
     HomeNetworkPrefixOption,
     LinkLocalAddressOption,
+    RestartCounterOption,
     TimestampOption,
     VendorSpecificOption,
 )
@@ -40,8 +41,9 @@ RFC_ALIGNMENTS = {
     HomeNetworkPrefixOption: (8, 4),
     LinkLocalAddressOption: (8, 6),
     TimestampOption: (8, 2),
+    RestartCounterOption: (4, 2),
 }
-OPTIONS_START = {0: 8, 5: 12, 6: 12, 7: 24}
+OPTIONS_START = {0: 8, 5: 12, 6: 12, 7: 24, 13: 12}
 
 few = settings(deadline=None, max_examples=200)
 many = settings(deadline=None, max_examples=800)

@@ -27,10 +27,12 @@ from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
 from mag.wire.binding_error import BindingError
 from mag.wire.binding_refresh_request import BindingRefreshRequest
+from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import (
     IP_PROTOCOL_MOBILITY_HEADER,
     BindingAcknowledgementFlag,
     BindingUpdateFlag,
+    HeartbeatFlag,
 )
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.mobility_header import MobilityMessage
@@ -45,12 +47,14 @@ from mag.wire.options import (
     MobileNodeIdentifierOption,
     MobileNodeLinkLayerIdentifierOption,
     MobilityOption,
+    RestartCounterOption,
     TimestampOption,
     UnknownOption,
     VendorSpecificOption,
 )
 from support.mobility_headers import LMA, MAG
 from support.scapy_pmip6 import (
+    MIP6MH_HB,
     MIP6MH_PBA,
     MIP6MH_PBU,
     MIP6OptAccessTechnologyType,
@@ -58,6 +62,7 @@ from support.scapy_pmip6 import (
     MIP6OptHomeNetworkPrefix,
     MIP6OptLinkLocalAddress,
     MIP6OptMNLLId,
+    MIP6OptRestartCounter,
     MIP6OptTimestamp,
     MIP6OptVendorSpecific,
 )
@@ -80,6 +85,7 @@ TO_SCAPY: Mapping[type[MobilityOption], Callable[[Any], Packet]] = {
     MobileNodeLinkLayerIdentifierOption: lambda o: MIP6OptMNLLId(llid=o.identifier),
     LinkLocalAddressOption: lambda o: MIP6OptLinkLocalAddress(lla=str(o.address)),
     TimestampOption: lambda o: MIP6OptTimestamp(seconds=o.ticks >> 16, fraction=o.ticks & 0xFFFF),
+    RestartCounterOption: lambda o: MIP6OptRestartCounter(counter=o.counter),
     UnknownOption: lambda o: MIP6OptUnknown(otype=o.option_type, odata=o.data),
 }
 FROM_SCAPY: Mapping[type[Packet], Callable[[Any], MobilityOption]] = {
@@ -95,6 +101,7 @@ FROM_SCAPY: Mapping[type[Packet], Callable[[Any], MobilityOption]] = {
     MIP6OptMNLLId: lambda p: MobileNodeLinkLayerIdentifierOption(p.llid),
     MIP6OptLinkLocalAddress: lambda p: LinkLocalAddressOption(IPv6Address(p.lla)),
     MIP6OptTimestamp: lambda p: TimestampOption(p.seconds << 16 | p.fraction),
+    MIP6OptRestartCounter: lambda p: RestartCounterOption(p.counter),
     MIP6OptUnknown: lambda p: UnknownOption(p.otype, p.odata),
 }
 # Option types that scapy has classes for and we do not: there the two disagree by design.
@@ -112,6 +119,8 @@ def _to_scapy(message: MobilityMessage) -> Packet:
             header.status = message.status
         case BindingRefreshRequest():
             header = MIP6MH_BRR(res=0, res2=0)
+        case Heartbeat():
+            header = MIP6MH_HB(seq=message.sequence, flags=int(message.flags))
         case BindingError():
             return MIP6MH_BE(status=message.status, ha=str(message.home_address))
     header.options = [TO_SCAPY[type(option)](option) for option in message.options]
@@ -130,6 +139,8 @@ def _from_scapy(packet: Packet) -> MobilityMessage:
             )
         case MIP6MH_BE():
             return BindingError(packet.status, IPv6Address(packet.ha))
+        case MIP6MH_HB():
+            return Heartbeat(packet.seq, HeartbeatFlag(int(packet.flags)), _options(packet))
         case MIP6MH_BRR():
             return BindingRefreshRequest(_options(packet))
     raise AssertionError(f"scapy took it for {type(packet).__name__}")

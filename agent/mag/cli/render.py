@@ -47,7 +47,7 @@ def bindings(rows: list[Document]) -> Iterable[RenderableType]:
 def peers(rows: list[Document]) -> Iterable[RenderableType]:
     """The LMAs."""
     table = _table(
-        "gateway", "lma", "address", "bindings", "heard s ago", "request", "sent",
+        "gateway", "lma", "address", "bindings", "heartbeat", "heard s ago", "request", "sent",
         "retransmitted", "answered",
     )  # fmt: skip
     for row in rows:
@@ -59,6 +59,7 @@ def peers(rows: list[Document]) -> Iterable[RenderableType]:
                 row["lma"],
                 row["lma_address"],
                 row["serving_bindings"],
+                _heartbeat(row["heartbeat"]),
                 "never" if row["last_heard_s"] is None else row["last_heard_s"],
                 kind,
                 tally["sent"],
@@ -66,6 +67,13 @@ def peers(rows: list[Document]) -> Iterable[RenderableType]:
                 ", ".join(answers) or "-",
             )
     yield table
+
+
+def _heartbeat(liveness: Document) -> str:
+    if liveness["is_refused"]:
+        return "refused"
+    restarts = liveness["restarts_seen"]
+    return f"{liveness['state']}{f', {restarts} restarts' if restarts else ''}"
 
 
 def dataplanes(documents: list[Document]) -> Iterable[RenderableType]:

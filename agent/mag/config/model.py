@@ -38,7 +38,12 @@ from mag.config.values import (
     Switch,
 )
 from mag.config.wording import reworded
-from mag.protocol.settings import IPV6_HEADER_OCTETS, MINIMUM_IPV6_MTU, ProtocolSettings
+from mag.protocol.settings import (
+    IPV6_HEADER_OCTETS,
+    MINIMUM_IPV6_MTU,
+    HeartbeatSettings,
+    ProtocolSettings,
+)
 from mag.wire.iana import AccessTechnologyType
 
 _DEFAULTS: Final = ProtocolSettings(proxy_care_of_address=IPv6Address(0))
@@ -106,6 +111,15 @@ class ProtocolSection(Section):
         return max(_DEFAULTS.max_bindack_timeout_s, self.initial_bindack_timeout_s)
 
 
+class HeartbeatSection(Section):
+    """Liveness of the LMAs (RFC 5847 §5)."""
+
+    enabled: Switch = _DEFAULTS.heartbeat.is_enabled
+    """Ask; an LMA's own heartbeats are always answered."""
+    interval_s: Annotated[float, Between(30, 3600)] = _DEFAULTS.heartbeat.interval_s
+    missing_allowed: Annotated[int, Between(1, 100)] = _DEFAULTS.heartbeat.missing_allowed
+
+
 class DataplaneSection(Section):
     """The packet path."""
 
@@ -153,6 +167,7 @@ class Configuration(Section):
     policy: Policy
     protocol: ProtocolSection = ProtocolSection()
     router_advertisement: RouterAdvertisementSection = RouterAdvertisementSection()
+    heartbeat: HeartbeatSection = HeartbeatSection()
     dataplane: DataplaneSection
     admin: AdminSection = AdminSection()
     shutdown: ShutdownSection = ShutdownSection()
@@ -183,6 +198,11 @@ class Configuration(Section):
             fixed_mag_link_local_address=protocol.fixed_mag_link_local_address,
             fixed_mag_link_layer_address=protocol.fixed_mag_link_layer_address,
             router_advertisement=self.router_advertisement.settings(),
+            heartbeat=HeartbeatSettings(
+                is_enabled=self.heartbeat.enabled,
+                interval_s=self.heartbeat.interval_s,
+                missing_allowed=self.heartbeat.missing_allowed,
+            ),
             max_bindings=protocol.max_bindings,
         )
 

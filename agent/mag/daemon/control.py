@@ -209,6 +209,15 @@ class Control:
             "lma_address": str(peer.address),
             "serving_bindings": peer.serving_bindings,
             "last_heard_s": heard_s and round(heard_s, 1),
+            "heartbeat": {
+                "state": peer.liveness.state.value,
+                "sent": peer.liveness.sent,
+                "answered": peer.liveness.answered,
+                "missed_in_a_row": peer.liveness.missed,
+                "is_refused": peer.liveness.is_refused,
+                "restart_counter": peer.liveness.restart_counter,
+                "restarts_seen": peer.liveness.restarts_seen,
+            },
             "requests": {
                 kind.value: {
                     "sent": peer.sent[kind],

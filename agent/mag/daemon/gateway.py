@@ -148,6 +148,8 @@ class Gateway:
         self.transport.open(self._receive_message)
         for port in self.ports.values():
             port.open(self.attachments.signal)
+        self.core.begin(self.pump.now())
+        self.pump.wake()
         self._background = [
             self._tasks.create_task(self.forwarding.run()),
             self._tasks.create_task(self._watch_links()),

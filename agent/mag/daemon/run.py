@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 from enum import IntEnum
 from typing import Any, Final
 
@@ -105,6 +106,8 @@ def _build(configuration: Configuration, tasks: asyncio.TaskGroup) -> Gateway:
         settings,
         [lma.address for lma in configuration.lmas.values()],
         random.SystemRandom(),
+        # Every start is one without bindings, and the clock has moved on since the last.
+        restart_counter=int(time.time()),
     )
     coa = configuration.proxy_care_of_address
     adapters = Adapters(

@@ -171,8 +171,31 @@ class MessageDiscarded:
 class BindingErrorReceived:
     """An LMA of ours says that it does not know a message we sent (RFC 6275 §11.3.6)."""
 
-    source: IPv6Address
+    lma_address: IPv6Address
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUnreachable:
+    """An LMA that used to answer heartbeats does not any more; its bindings are kept."""
+
+    lma_address: IPv6Address
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReachable:
+    """An LMA answers heartbeats, for the first time or again."""
+
+    lma_address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRestarted:
+    """An LMA has lost its bindings; ours with it are registered again (RFC 5847 §3.2)."""
+
+    lma_address: IPv6Address
+    bindings: int
 
 
 Event = (
@@ -192,4 +215,7 @@ Event = (
     | AttachmentRefused
     | MessageDiscarded
     | BindingErrorReceived
+    | PeerUnreachable
+    | PeerReachable
+    | PeerRestarted
 )

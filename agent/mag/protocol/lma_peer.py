@@ -2,9 +2,40 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv6Address
 
 from mag.protocol.request import RequestKind
+
+
+class PeerState(StrEnum):
+    """What heartbeats say of an LMA."""
+
+    UNKNOWN = "unknown"
+    """It has never answered one: it may not know what they are."""
+    REACHABLE = "reachable"
+    UNREACHABLE = "unreachable"
+    """It used to answer."""
+
+
+@dataclass(slots=True)
+class Liveness:
+    """What is known of an LMA from heartbeats (RFC 5847 §3)."""
+
+    state: PeerState = PeerState.UNKNOWN
+    restart_counter: int | None = None
+    """As the LMA said last."""
+    restarts_seen: int = 0
+    sequence: int = 0
+    """Of the last request."""
+    is_awaiting: bool = False
+    """The last request has not been answered."""
+    missed: int = 0
+    """Requests in a row without an answer."""
+    is_refused: bool = False
+    """The LMA said that it does not know heartbeats; it is asked no more."""
+    sent: int = 0
+    answered: int = 0
 
 
 @dataclass(slots=True)
@@ -16,6 +47,7 @@ class LmaPeer:
     """Bindings that share the tunnel; it is wanted while this is not 0 (RFC 5213 §5.6.1)."""
     last_heard_at: float | None = None
     """Monotonic seconds of the last PBA that answered a request of ours."""
+    liveness: Liveness = field(default_factory=Liveness)
     sent: Counter[RequestKind] = field(default_factory=Counter)
     """PBUs by kind, first transmissions."""
     retransmitted: Counter[RequestKind] = field(default_factory=Counter)

@@ -25,8 +25,10 @@ from mag.protocol.events import (
     DiscardReason,
     Event,
     MessageDiscarded,
+    PeerRestarted,
     RefusalReason,
 )
+from mag.protocol.heartbeats import Heartbeats
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.rate_limit import TokenBucket
@@ -42,6 +44,7 @@ from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
 from mag.wire.buffer import UnknownMobilityHeaderType, WireError
+from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import BindingErrorStatus
 from mag.wire.options import MobileNodeIdentifierOption
 
@@ -61,10 +64,13 @@ class MobileAccessGateway:
         settings: ProtocolSettings,
         lma_addresses: Iterable[IPv6Address],
         rng: random.Random,
+        *,
+        restart_counter: int = 0,
     ) -> None:
         """lma_addresses: the configured LMAs; messages from anywhere else are discarded.
 
         rng: for the first sequence number and the spread of Router Advertisements.
+        restart_counter: 32 bits, another one after each start without bindings (RFC 5847 §3.2).
         """
         self.settings = settings
         self.peers: dict[IPv6Address, LmaPeer] = {a: LmaPeer(a) for a in lma_addresses}
@@ -88,8 +94,20 @@ class MobileAccessGateway:
             first_sequence=rng.getrandbits(16),
             emit=self._events.append,
         )
+        self._heartbeats = Heartbeats(
+            settings.heartbeat,
+            self.peers,
+            restart_counter=restart_counter,
+            send=self._reply,
+            emit=self._events.append,
+            on_restart=self._register_again,
+        )
         self._binding_errors = TokenBucket(per_s=BINDING_ERRORS_PER_S, burst=BINDING_ERROR_BURST)
         self._replies: list[OutgoingMessage] = []
+
+    def begin(self, now: float) -> None:
+        """Start of service: tell the LMAs that we have no bindings yet."""
+        self._heartbeats.begin(now)
 
     # The access side
 
@@ -158,6 +176,12 @@ class MobileAccessGateway:
                 self._receive_acknowledgement(message, peer, now)
             case BindingError():
                 self._events.append(BindingErrorReceived(source, message.status))
+                # The only messages an LMA may not know are heartbeats.
+                if message.status == BindingErrorStatus.UNRECOGNIZED_MH_TYPE:
+                    self._heartbeats.refused(peer)
+            case Heartbeat():
+                if not self._heartbeats.receive(message, peer, now):
+                    self._discard(DiscardReason.UNMATCHED, source)
             case _:
                 self._discard(DiscardReason.UNEXPECTED_TYPE, source)
 
@@ -170,10 +194,12 @@ class MobileAccessGateway:
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due next, None if never."""
-        return self._timers.next_deadline()
+        deadlines = (self._timers.next_deadline(), self._heartbeats.get_timer())
+        return min((each for each in deadlines if each is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due; early and late calls are harmless."""
+        self._heartbeats.handle_timer(now)
         for binding_id, timer in self._timers.pop_due(now):
             entry = self.binding_update_list.by_id(binding_id)
             if entry is None:
@@ -230,7 +256,14 @@ class MobileAccessGateway:
     def _answer_with_binding_error(self, source: IPv6Address, now: float) -> None:
         if not self._binding_errors.take(now):
             return
+        self._reply(BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE), source)
+
+    def _reply(self, message: BindingError | Heartbeat, destination: IPv6Address) -> None:
         ours = self.settings.proxy_care_of_address
-        error = BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE)
-        data = mobility_header.encode(error, ours, source)
-        self._replies.append(OutgoingMessage(data, ours, source))
+        data = mobility_header.encode(message, ours, destination)
+        self._replies.append(OutgoingMessage(data, ours, destination))
+
+    def _register_again(self, peer: LmaPeer, now: float) -> None:
+        """The LMA has lost its bindings: refresh ours with it, evenly (RFC 5847 §3.2)."""
+        count = self._machine.refresh_all(peer, now)
+        self._events.append(PeerRestarted(peer.address, count))

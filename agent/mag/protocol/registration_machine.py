@@ -228,6 +228,18 @@ class RegistrationMachine:
         """The rate limit lets the entry's waiting PBU go."""
         self._to_send[entry.binding_id] = None
 
+    def refresh_all(self, peer: LmaPeer, now: float) -> int:
+        """Refresh every active binding with this LMA, at a pace it can bear; returns how many."""
+        entries = [
+            entry
+            for entry in self._list
+            if entry.lma_address == peer.address and entry.state is RegistrationState.ACTIVE
+        ]
+        for number, entry in enumerate(entries):
+            due = now + number / self._settings.reregistrations_per_s
+            self._arm(entry, min(due, entry.refresh_at))
+        return len(entries)
+
     def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
         """The PBUs that are due, each built and timestamped at this moment."""
         to_send, self._to_send = self._to_send, {}

@@ -40,6 +40,18 @@ class RouterAdvertisementSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatSettings:
+    """Liveness of the LMAs (RFC 5847 §5)."""
+
+    is_enabled: bool = True
+    """Ask; what LMAs ask is always answered."""
+    interval_s: float = 60.0
+    """HEARTBEAT_INTERVAL, 30 to 3600."""
+    missing_allowed: int = 3
+    """MISSING_HEARTBEATS_ALLOWED: one more, and the LMA counts as unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolSettings:
     """RFC 5213 §9.2 and §9.3 variables and the limits of what peers can make us keep."""
 
@@ -60,6 +72,9 @@ class ProtocolSettings:
     fixed_mag_link_layer_address: bytes = RESERVED_LINK_LAYER_ADDRESS
     """FixedMAGLinkLayerAddressOnAllAccessLinks (RFC 5213 §9.3); six octets."""
     router_advertisement: RouterAdvertisementSettings = RouterAdvertisementSettings()
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    reregistrations_per_s: float = 200.0
+    """Towards one LMA that has lost its bindings (INT-08 in docs/interpretations.md)."""
     max_bindings: int = 1_000_000
     max_outstanding_requests: int = 8
     """(sequence, timestamp) pairs remembered per binding for matching late replies (INT-27)."""

@@ -21,6 +21,9 @@ from mag.protocol.events import (
     ForwardingUnwanted,
     ForwardingWanted,
     MessageDiscarded,
+    PeerReachable,
+    PeerRestarted,
+    PeerUnreachable,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
     TunnelUnwanted,
@@ -85,16 +88,19 @@ def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
         case MessageDiscarded(reason, source):
             facts: Facts = {"reason": str(reason), "source": str(source)}
             return LogEntry("message_discarded", Level.WARNING, facts)
-        case BindingErrorReceived(source, status):
-            facts = {"lma": _lma(source, lma_names), "status": status}
-            return LogEntry("binding_error_received", Level.WARNING, facts)
         case AttachmentRefused(mn_id, refusal):
             facts = {"mn_id": text_of_mn_id(mn_id), "reason": refusal.value}
             return LogEntry("attachment_refused", Level.WARNING, facts)
-        case TunnelWanted(address):
-            return LogEntry("tunnel_wanted", Level.INFO, {"lma": _lma(address, lma_names)})
-        case TunnelUnwanted(address):
-            return LogEntry("tunnel_unwanted", Level.INFO, {"lma": _lma(address, lma_names)})
+        case (
+            TunnelWanted()
+            | TunnelUnwanted()
+            | BindingErrorReceived()
+            | PeerUnreachable()
+            | PeerReachable()
+            | PeerRestarted()
+        ):
+            name, level, facts = _PEER_EVENTS[type(event)](event)
+            return LogEntry(name, level, {"lma": _lma(event.lma_address, lma_names)} | facts)
         case _:
             name, level, facts = _BINDING_EVENTS[type(event)](event)
             return LogEntry(name, level, binding_facts(event.binding, lma_names) | facts)
@@ -116,6 +122,23 @@ def _lma(address: IPv6Address, lma_names: Mapping[IPv6Address, str]) -> str:
 
 
 _Describe = Callable[[Any], tuple[str, Level, Facts]]
+
+_PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
+    TunnelWanted: lambda _: ("tunnel_wanted", Level.INFO, {}),
+    TunnelUnwanted: lambda _: ("tunnel_unwanted", Level.INFO, {}),
+    BindingErrorReceived: lambda event: (
+        "binding_error_received",
+        Level.WARNING,
+        {"status": event.status},
+    ),
+    PeerUnreachable: lambda event: ("lma_unreachable", Level.ERROR, {"missed": event.missed}),
+    PeerReachable: lambda _: ("lma_reachable", Level.INFO, {}),
+    PeerRestarted: lambda event: (
+        "lma_restarted",
+        Level.WARNING,
+        {"bindings": event.bindings},
+    ),
+}
 
 _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     ProxyBindingUpdateSent: lambda event: (

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mag.dataplane.base import DataplaneCounters
+from mag.protocol.lma_peer import PeerState
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkPort
 from mag.services.mobility_transport import MobilityTransport
@@ -70,6 +71,7 @@ class _Collector(Collector):
     def collect(self) -> Iterable[Metric]:
         yield self._bindings()
         yield from self._signalling()
+        yield from self._liveness()
         yield from self._faults()
         yield from self._forwarding()
 
@@ -101,6 +103,18 @@ class _Collector(Collector):
             for (kind, status), count in peer.answered.items():
                 answered.add_metric([lma, kind.value, str(status)], count)
         yield from (sent, again, answered)
+
+    def _liveness(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily(
+            "mag_lma_up", "1: answers heartbeats, 0: no longer; absent: never did", labels=["lma"]
+        )
+        restarts = CounterMetricFamily("mag_lma_restarts", "Restarts noticed", labels=["lma"])
+        for peer in self._sources.gateway.peers.values():
+            lma = self._lma(peer.address)
+            if peer.liveness.state is not PeerState.UNKNOWN:
+                up.add_metric([lma], int(peer.liveness.state is PeerState.REACHABLE))
+            restarts.add_metric([lma], peer.liveness.restarts_seen)
+        yield from (up, restarts)
 
     def _faults(self) -> Iterable[Metric]:
         sources = self._sources

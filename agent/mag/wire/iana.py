@@ -26,7 +26,7 @@ class MobilityHeaderType(IntEnum):
 
 
 class MobilityOptionType(IntEnum):
-    """Mobility option type (RFC 6275 §6.2, RFC 5213 §8, RFC 4283, RFC 5094)."""
+    """Mobility option type (RFC 6275 §6.2, RFC 5213 §8, RFC 4283, RFC 5094, RFC 5847)."""
 
     PAD1 = 0
     PADN = 1
@@ -41,6 +41,7 @@ class MobilityOptionType(IntEnum):
     MOBILE_NODE_LINK_LAYER_IDENTIFIER = 25
     LINK_LOCAL_ADDRESS = 26
     TIMESTAMP = 27
+    RESTART_COUNTER = 28
 
 
 class BindingUpdateFlag(IntFlag):
@@ -66,6 +67,13 @@ class BindingAcknowledgementFlag(IntFlag):
     PROXY_REGISTRATION = 0x20
     TLV_HEADER_FORMAT = 0x10
     BULK_BINDING_UPDATE = 0x08
+
+
+class HeartbeatFlag(IntFlag):
+    """Flags of the Heartbeat, in the lower octet of a 16-bit field (RFC 5847 §3.3)."""
+
+    UNSOLICITED = 0x0002
+    RESPONSE = 0x0001
 
 
 class HandoffIndicator(IntEnum):

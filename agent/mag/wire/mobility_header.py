@@ -17,12 +17,17 @@ from mag.wire.buffer import (
     UnknownMobilityHeaderType,
 )
 from mag.wire.checksum import checksum
+from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import IP_PROTOCOL_NO_NEXT_HEADER
 
 __all__ = ["MobilityMessage", "checksum", "decode", "encode"]
 
 MobilityMessage = (
-    ProxyBindingUpdate | ProxyBindingAcknowledgement | BindingError | BindingRefreshRequest
+    ProxyBindingUpdate
+    | ProxyBindingAcknowledgement
+    | BindingError
+    | BindingRefreshRequest
+    | Heartbeat
 )
 
 _MESSAGE_CLASSES: Final[Mapping[int, type[MobilityMessage]]] = {
@@ -32,6 +37,7 @@ _MESSAGE_CLASSES: Final[Mapping[int, type[MobilityMessage]]] = {
         ProxyBindingAcknowledgement,
         BindingError,
         BindingRefreshRequest,
+        Heartbeat,
     )
 }
 _UNIT_OCTETS: Final = 8

@@ -36,7 +36,9 @@ from mag.protocol.timer_queue import TimerQueue
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingUpdate
 from mag.wire.errors import WireError
-from mag.wire.iana import BindingStatus
+from mag.wire.heartbeat import Heartbeat
+from mag.wire.iana import BindingStatus, HeartbeatFlag
+from mag.wire.options import RestartCounterOption
 
 _ALL_ZERO: Final = IPv6Address("::")
 
@@ -78,6 +80,9 @@ class LocalMobilityAnchor:
             message = mobility_header.decode(data, source, self._settings.address)
         except WireError as error:
             self._ignore(source, error.reason)
+            return
+        if isinstance(message, Heartbeat):
+            self._answer_heartbeat(message, source)
             return
         if not isinstance(message, ProxyBindingUpdate) or not message.is_proxy:
             self._ignore(source, "no_proxy_binding_update")
@@ -279,6 +284,15 @@ class LocalMobilityAnchor:
         rejected = RequestRejected(request.mn_id, request.proxy_care_of_address, status)
         self._events.append(rejected)
         self._send(answer, request)
+
+    def _answer_heartbeat(self, heartbeat: Heartbeat, source: IPv6Address) -> None:
+        """RFC 5847 §3: every request is answered; what gateways tell of themselves is not used."""
+        if heartbeat.is_response:
+            return
+        counter = RestartCounterOption(self._settings.restart_counter)
+        answer = Heartbeat(heartbeat.sequence, HeartbeatFlag.RESPONSE, (counter,))
+        data = mobility_header.encode(answer, self._settings.address, source)
+        self._outgoing.append(OutgoingMessage(data, source))
 
     def _send(self, answer: mobility_header.MobilityMessage, request: RegistrationRequest) -> None:
         destination = request.proxy_care_of_address

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import MutableMapping
+from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final
@@ -62,7 +63,8 @@ async def _serve(config: AnchorConfig) -> None:
     with _mobility_socket(config.address) as mobility:
         try:
             async with path as forwarding:
-                core = LocalMobilityAnchor(config.settings())
+                settings = replace(config.settings(), restart_counter=int(time.time()))
+                core = LocalMobilityAnchor(settings)
                 await AnchorShell(core, mobility, forwarding).serve()
         except asyncio.CancelledError:
             return

@@ -26,6 +26,8 @@ class AnchorSettings:
     max_delay_before_new_bce_assign_s: float = 1.5
     """MaxDelayBeforeNewBCEAssign."""
     max_bindings: int = 1_000_000
+    restart_counter: int = 0
+    """32 bits; another one after each start, as none keeps the bindings (RFC 5847 §3.2)."""
 
     def serves(self, mn_id: bytes) -> bool:
         """Whether a node of this identifier gets mobility service."""

@@ -11,6 +11,7 @@ from mag.wire.options.base import (
     encode_options,
     register,
 )
+from mag.wire.options.heartbeat import RestartCounterOption
 from mag.wire.options.mobile_ipv6 import (
     AlternateCareOfAddressOption,
     BindingAuthorizationDataOption,
@@ -39,6 +40,7 @@ __all__ = [
     "MobileNodeIdentifierOption",
     "MobileNodeLinkLayerIdentifierOption",
     "MobilityOption",
+    "RestartCounterOption",
     "TimestampOption",
     "UnknownOption",
     "VendorSpecificOption",
