@@ -78,9 +78,16 @@ types: build ## mypy --strict on agent/
 arch: build ## The import contract: layers point one way
 	@PYTHONPATH=agent $(BIN)/lint-imports --no-cache
 
+.PHONY: conformance
+conformance: build install-test-dep ## Requirements against the tests that show them
+	@$(BIN)/python scripts/conformance >/dev/null
+	@$(AS_ROOT) $(PYTEST) -q --junitxml=build/conformance.xml $(ARGS)
+	@$(BIN)/python scripts/conformance --results build/conformance.xml
+
 .PHONY: docs
 docs: build ## Redraw the pages that come from the code
 	@$(BIN)/python scripts/draw-state-machine > docs/state-machine.md
+	@$(BIN)/python scripts/conformance >/dev/null
 
 .PHONY: ci
 ci: lint types arch test ## What .ci/run calls

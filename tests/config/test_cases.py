@@ -20,6 +20,7 @@ def messages_for(octets: bytes) -> list[str]:
     return []
 
 
+@pytest.mark.requirement("MH-24", "MNID-02", "ND-09", "ND-10", "ND-11", "PROF-06", "T2473-07")
 @pytest.mark.parametrize("case", CASES, ids=[case.stem for case in CASES])
 def test_case_file_gives_its_messages(case: Path) -> None:
     expected, configuration = case.read_bytes().split(b"---\n", maxsplit=1)

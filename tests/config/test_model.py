@@ -33,6 +33,7 @@ def faults_of(**sections: Any) -> list[tuple[tuple[str | int, ...], str]]:
     return [(error["loc"], error["msg"]) for error in raised.value.errors()]
 
 
+@pytest.mark.requirement("CFG-01", "CFG-02")
 def test_protocol_settings_of_smallest_configuration_are_the_rfcs() -> None:
     """CFG-01, CFG-02: defaults have one source."""
     assert configuration().protocol_settings() == ProtocolSettings(
@@ -40,6 +41,7 @@ def test_protocol_settings_of_smallest_configuration_are_the_rfcs() -> None:
     )
 
 
+@pytest.mark.requirement("CFG-01", "CFG-07", "CFG-08")
 def test_protocol_settings_carry_every_key() -> None:
     settings = configuration(
         protocol={
@@ -91,6 +93,7 @@ def test_router_advertisement_section_has_a_key_for_every_setting() -> None:
     assert set(RouterAdvertisementSection.model_fields) == settings
 
 
+@pytest.mark.requirement("ND-09", "ND-10")
 @pytest.mark.parametrize(
     ("max_interval_s", "min_interval_s", "router_lifetime_s"),
     [("4", 3.0, 12), ("8", 3.0, 24), ("100", 33.0, 300), ("1800", 594.0, 5400)],
@@ -105,6 +108,7 @@ def test_router_advertisement_open_values_follow_the_interval(
     assert settings.router_lifetime_s == router_lifetime_s
 
 
+@pytest.mark.requirement("ND-11")
 def test_router_advertisement_open_preferred_lifetime_stays_within_valid() -> None:
     """ND-11."""
     section = configuration(router_advertisement={"valid_lifetime_s": "3600"})
@@ -116,6 +120,7 @@ def test_protocol_open_max_timeout_is_not_below_initial() -> None:
     assert settings.max_bindack_timeout_s == 60.0
 
 
+@pytest.mark.requirement("T2473-11", "MTU-12", "MTU-13")
 def test_lma_tunnel_mtu_is_path_mtu_less_outer_header() -> None:
     """T2473-11: RFC 2473 §6.7."""
     assert LmaSection(address=LMA1).tunnel_mtu_octets == 1460
@@ -155,6 +160,7 @@ def test_configuration_from_its_own_dump_is_equal() -> None:
     assert Configuration.model_validate(original.model_dump()) == original
 
 
+@pytest.mark.requirement("T2473-07")
 def test_configuration_of_sections_is_checked_for_contradictions() -> None:
     """T2473-07: a tunnel whose two ends are one node."""
     faults = faults_of(lmas={"lma1": LmaSection(address=PROXY_CARE_OF_ADDRESS)})
@@ -206,6 +212,7 @@ def test_policy_node_has_at_most_32_prefixes(prefixes: list[str], count: int) ->
     assert bool(messages) == bool(count)
 
 
+@pytest.mark.requirement("PROF-05")
 @pytest.mark.parametrize(
     ("mn_id", "is_good"),
     [

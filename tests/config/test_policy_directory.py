@@ -41,6 +41,7 @@ def all_levels() -> PolicyDirectory:
     )
 
 
+@pytest.mark.requirement("PROF-01", "PROF-05", "PROF-06", "PROF-07")
 def test_profile_of_listed_node_holds_what_is_listed(all_levels: PolicyDirectory) -> None:
     """PROF-05 to PROF-07."""
     profile = all_levels.profile_for(b"alice@example.net")
@@ -54,6 +55,7 @@ def test_profile_of_listed_node_holds_what_is_listed(all_levels: PolicyDirectory
     )
 
 
+@pytest.mark.requirement("PROF-04")
 @pytest.mark.parametrize(
     ("mn_id", "lma_address", "lifetime_s"),
     [
@@ -97,6 +99,7 @@ def test_profile_lifetime_nowhere_given_is_left_to_the_protocol() -> None:
     assert profile.lifetime_s is None
 
 
+@pytest.mark.requirement("PROF-02")
 def test_profile_of_unlisted_node_without_default_is_none() -> None:
     """PROF-02: no profile, no service."""
     only_alice = directory({"nodes": {"alice@example.net": {"lma": "lma1"}}})
@@ -104,12 +107,14 @@ def test_profile_of_unlisted_node_without_default_is_none() -> None:
     assert only_alice.profile_for(b"bob@example.net") is None
 
 
+@pytest.mark.requirement("PROF-06")
 def test_profile_of_listed_node_without_any_lma_is_none() -> None:
     """PROF-06: the LMA address is mandatory."""
     no_lma = directory({"nodes": {"alice@example.net": {"lifetime_s": "600"}}})
     assert no_lma.profile_for(b"alice@example.net") is None
 
 
+@pytest.mark.requirement("MNID-02")
 def test_mn_id_of_listed_address_is_its_node(all_levels: PolicyDirectory) -> None:
     """MNID-02: the same node behind each of its interfaces."""
     assert all_levels.mn_id_for(ALICE_MAC) == b"alice@example.net"
@@ -121,6 +126,7 @@ def test_mn_id_of_unknown_address_without_rule_is_none(all_levels: PolicyDirecto
     assert all_levels.mn_id_for(STRANGER_MAC) is None
 
 
+@pytest.mark.requirement("PROF-04")
 def test_mn_id_of_unknown_address_follows_the_rule_and_has_a_profile() -> None:
     visitors = directory(
         {

@@ -12,6 +12,7 @@ from mag.dataplane.fake import Delivered, Dropped, InnerPacket, Tunnelled
 from mag.protocol.registration_machine import OutgoingMessage
 from mag.services.gateway_control import AttachRequest, ControlError, NodeSelector, NotFoundError
 from mag.services.link_monitor import LinkState
+from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from support.fake_adapters import (
     CONFIGURATION,
@@ -41,6 +42,23 @@ async def attached(world: FakeWorld, mac: bytes = MN1_MAC, link: str = "access1"
     return RouterAdvertisement.decode(packet).prefixes[0].prefix
 
 
+@pytest.mark.requirement(
+    "ROLE-01",
+    "ROLE-02",
+    "ROLE-03",
+    "ROLE-04",
+    "LINK-03",
+    "LINK-05",
+    "ATT-01",
+    "ATT-02",
+    "PROF-01",
+    "RA-03",
+    "RA-07",
+    "MTU-14",
+    "DR-01",
+    "DR-03",
+    "NODE-02",
+)
 async def test_frame_of_a_node_brings_it_service_and_its_prefix(
     gateway: Gateway, world: FakeWorld
 ) -> None:
@@ -57,6 +75,7 @@ async def test_frame_of_a_node_brings_it_service_and_its_prefix(
     assert verdict.lma_address == LMA_ADDRESS
 
 
+@pytest.mark.requirement("MTU-15")
 async def test_access_mtu_below_the_tunnel_mtu_is_what_the_node_is_told(
     gateway: Gateway, world: FakeWorld
 ) -> None:
@@ -67,6 +86,7 @@ async def test_access_mtu_below_the_tunnel_mtu_is_what_the_node_is_told(
     assert RouterAdvertisement.decode(world.ports["access1"].sent[0][0]).mtu == 1400
 
 
+@pytest.mark.requirement("PROF-02", "LINK-04", "NODE-02")
 async def test_stranger_gets_no_service_and_is_looked_at_once(
     gateway: Gateway, world: FakeWorld
 ) -> None:
@@ -81,6 +101,7 @@ async def test_stranger_gets_no_service_and_is_looked_at_once(
     assert port.sent == []
 
 
+@pytest.mark.requirement("RA-05", "FWD-09")
 async def test_silent_lma_means_no_advertisement_and_dropped_packets(
     gateway: Gateway, world: FakeWorld
 ) -> None:
@@ -95,6 +116,7 @@ async def test_silent_lma_means_no_advertisement_and_dropped_packets(
     assert world.ports["access1"].sent == []
 
 
+@pytest.mark.requirement("PBA-22")
 async def test_rejecting_lma_means_no_advertisement_and_a_row_that_says_why(
     gateway: Gateway, world: FakeWorld, control: Control
 ) -> None:
@@ -115,6 +137,7 @@ async def test_start_is_told_to_the_lma(gateway: Gateway, world: FakeWorld) -> N
     assert told[7] == 0x03  # response, unsolicited
 
 
+@pytest.mark.requirement("HNE-06")
 async def test_advertisement_waits_for_the_packet_path(gateway: Gateway, world: FakeWorld) -> None:
     world.dataplane.hold()
     world.ports["access1"].frame(MN1_MAC)
@@ -181,6 +204,7 @@ async def test_node_that_is_back_before_the_packet_path_was_asked_is_told_all_th
     assert len(world.dataplane.batches) == batches
 
 
+@pytest.mark.requirement("RA-03", "ND-04")
 async def test_solicitation_of_a_served_node_reaches_the_schedule(
     gateway: Gateway, world: FakeWorld
 ) -> None:
@@ -193,6 +217,69 @@ async def test_solicitation_of_a_served_node_reaches_the_schedule(
     assert after is not None
     assert after < before
     assert after - gateway.pump.now() <= 0.5
+
+
+@pytest.mark.requirement("DETACH-05")
+async def test_nodes_are_asked_to_speak_up_when_service_begins(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    """A node whose prefix was withdrawn at the last stop sends nothing by itself."""
+    for port in world.ports.values():
+        assert port.queried == [ALL_NODES_LINK_LAYER_ADDRESS]
+
+
+async def test_cleared_node_is_asked_to_speak_up_and_a_detached_one_is_not(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    await attached(world)
+    await attached(world, MN2_MAC)
+    control.clear(NodeSelector(mn_id="mn1@example.net"))
+    control.detach(NodeSelector(mn_id="mn2@example.net"))
+    await until(lambda: len(gateway.core.binding_update_list) == 0)
+    await until(lambda: MN1_MAC in world.ports["access1"].queried)
+    assert MN2_MAC not in world.ports["access1"].queried
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["up again", "made anew"])
+async def test_link_that_comes_back_is_listened_to_and_restored(
+    gateway: Gateway, world: FakeWorld, is_new: bool
+) -> None:
+    """With the link went the gateway's address, with the interface everything on it."""
+    world.links.put_nowait(LinkState("access1", is_up=True, mtu_octets=1500, index=5))
+    await attached(world)
+    dumps = world.dataplane.dumps
+    if not is_new:
+        world.links.put_nowait(LinkState("access1", is_up=False, mtu_octets=1500, index=5))
+    world.links.put_nowait(LinkState("access1", is_up=True, mtu_octets=1500, index=5 + is_new))
+    port = world.ports["access1"]
+    await until(lambda: port.reopened == 1 and world.dataplane.dumps > dumps)
+    assert port.queried.count(ALL_NODES_LINK_LAYER_ADDRESS) == 2
+
+
+async def test_packet_path_that_something_else_has_emptied_is_put_back_at_the_first_failure(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tool flushed what is ours: the next change finds out, and everything returns."""
+    monkeypatch.setattr("mag.daemon.forwarding.FIRST_RETRY_S", 0.0)
+    async with running(world) as gateway:
+        prefix = await attached(world)
+        world.dataplane.crash()
+        world.ports["access2"].frame(MN2_MAC)
+        await until(gateway.forwarding.failures.total)
+        await until(lambda: world.ports["access2"].sent)
+        verdict = world.dataplane.uplink(MN1_MAC, "access1", packet_from(prefix))
+        assert isinstance(verdict, Tunnelled)
+
+
+async def test_link_monitor_that_fails_is_started_again(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mag.daemon.gateway.LINK_MONITOR_RETRY_S", 0.0)
+    world.link_failures = [OSError("no buffer space")]
+    async with running(world):
+        await attached(world)
+        world.links.put_nowait(LinkState("access1", is_up=False, mtu_octets=1500))
+        await until(lambda: MN1_MAC not in world.ports["access1"].known)
 
 
 async def test_link_that_goes_down_ends_the_bindings_of_its_nodes(
@@ -227,6 +314,7 @@ async def test_failing_packet_path_is_counted_and_tried_again(
         assert gateway.forwarding.failures.total() >= 1
 
 
+@pytest.mark.requirement("DEREG-02", "ND-13")
 async def test_shut_down_takes_back_all_bindings_and_removes_everything(world: FakeWorld) -> None:
     """DEREG-02."""
     async with running(world):
@@ -303,6 +391,7 @@ async def test_attach_that_cannot_be_is_refused_with_the_reason(
         await control.attach(AttachRequest(access_interface=link, link_layer_address=mac))
 
 
+@pytest.mark.requirement("MNID-04")
 async def test_identity_from_access_authentication_needs_no_known_address(
     control: Control,
 ) -> None:

@@ -76,6 +76,7 @@ def test_first_registration_assigns_a_prefix_and_echoes_what_it_was_told(domain:
     assert [type(event) for event in domain.events] == [BindingRegistered]
 
 
+@pytest.mark.requirement("TS-08")
 def test_accepted_request_gets_its_own_timestamp_back(domain: Domain) -> None:
     """TS-08."""
     (answer,) = domain.request(MAG1)
@@ -143,6 +144,7 @@ def test_deregistration_that_matches_nothing_is_met_with_silence(domain: Domain)
     assert domain.deregister(MAG1, (FIRST,)) == []
 
 
+@pytest.mark.requirement("CFG-10")
 def test_deregistered_session_waits_before_it_is_deleted(domain: Domain) -> None:
     """RFC 5213 §5.3.5, MinDelayBeforeBCEDelete 10 s (CFG-10)."""
     domain.request(MAG1)
@@ -228,6 +230,7 @@ class TestRefusals:
         assert prefixes_of(answer) == (ASSIGN,)
         assert domain.events == [RequestRejected(BOB, MAG1, BindingStatus.PROXY_REG_NOT_ENABLED)]
 
+    @pytest.mark.requirement("SEC-13")
     def test_gateway_that_may_not_register_gets_154(self) -> None:
         domain = Domain(LocalMobilityAnchor(settings(gateways=frozenset({MAG2}))))
         (answer,) = domain.request(MAG1)

@@ -1,7 +1,10 @@
 """The lab's links: who hears whom, and what a move changes."""
 
+import array
 import asyncio
+import fcntl
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,7 @@ def shout(mouth: socket.socket, word: bytes) -> None:
     mouth.send(header + word.ljust(46, b"."))
 
 
+@pytest.mark.requirement("LINK-01")
 def test_nodes_of_one_cell_do_not_hear_each_other(
     in_private_namespaces: InPrivateNamespaces,
 ) -> None:
@@ -105,6 +109,48 @@ def test_bridges_are_silent_and_nodes_wait_for_their_switch(
             return [view.address, view.default_router, radio]
 
     assert in_private_namespaces(body) == [None, None, []]
+
+
+def test_gateways_that_bypass_the_kernel_get_silent_interfaces_and_whole_frames(
+    in_private_namespaces: InPrivateNamespaces,
+) -> None:
+    """vpp_notes §8: a segment of a kernel, larger than the MTU, blocks VPP's ring for good."""
+
+    async def body() -> list[Any]:
+        async with built_links(gateways_bypass_kernel=True) as links:
+            await all_on(links)
+            with inside_network_namespace("mag1"):
+                gateway = _interfaces_with_ipv6_addresses()
+            ends = [
+                ("mn1", topology.NODE_INTERFACE),
+                ("mag1", topology.ACCESS_INTERFACE),
+                ("mag2", topology.CORE_INTERFACE),
+                (topology.LOCAL_MOBILITY_ANCHOR, topology.CORE_INTERFACE),
+                (topology.LOCAL_MOBILITY_ANCHOR, topology.ANCHOR_TO_CORRESPONDENT),
+                (topology.CORRESPONDENT, topology.NODE_INTERFACE),
+                (topology.RADIO, "mn1"),
+                (topology.CORE, "mag1"),
+            ]
+            return [gateway, [end for end in ends if _offloads(*end)]]
+
+    assert in_private_namespaces(body) == [[], []]
+
+
+def _offloads(node: str, interface: str) -> int:
+    """How many of checksum, TCP and generic segmentation and receive offload are on."""
+    queries = {"checksum": 0x16, "tso": 0x1E, "gso": 0x23, "gro": 0x2B}
+    with (
+        inside_network_namespace(node),
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as any_socket,
+    ):
+        return sum(_ethtool_value(any_socket, interface, query) for query in queries.values())
+
+
+def _ethtool_value(any_socket: socket.socket, interface: str, query: int) -> int:
+    value = array.array("I", [query, 0])
+    request = struct.pack("@16sP16x", interface.encode(), value.buffer_info()[0])
+    fcntl.ioctl(any_socket, 0x8946, request)
+    return value[1]
 
 
 def _interfaces_with_ipv6_addresses() -> list[str]:

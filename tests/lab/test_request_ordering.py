@@ -23,6 +23,7 @@ SECOND = IPv6Network("2001:db8:100:1::/64")
 
 
 class TestTimestamps:
+    @pytest.mark.requirement("TS-09")
     def test_older_than_the_last_accepted_gets_157_and_the_anchors_time(
         self, domain: Domain
     ) -> None:
@@ -32,6 +33,7 @@ class TestTimestamps:
         assert answer.status == BindingStatus.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED
         assert answer.first(TimestampOption) == TimestampOption(int(domain.utc * TICKS_PER_S))
 
+    @pytest.mark.requirement("CFG-10", "TS-07", "TS-10")
     @pytest.mark.parametrize("skew_s", [-0.4, 0.4, -3600.0, 3600.0])
     def test_clock_outside_the_validity_window_gets_156(
         self, domain: Domain, skew_s: float
@@ -41,6 +43,7 @@ class TestTimestamps:
         assert answer.status == BindingStatus.TIMESTAMP_MISMATCH
         assert answer.first(TimestampOption) == TimestampOption(int(domain.utc * TICKS_PER_S))
 
+    @pytest.mark.requirement("CFG-10", "TS-07")
     @pytest.mark.parametrize("skew_s", [-0.25, 0.25])
     def test_clock_inside_the_validity_window_is_accepted(
         self, domain: Domain, skew_s: float
@@ -55,6 +58,7 @@ class TestTimestamps:
         (answer,) = domain.request(MAG1, clock_s=clock_s)
         assert answer.status == BindingStatus.TIMESTAMP_MISMATCH
 
+    @pytest.mark.requirement("TS-07")
     def test_refused_request_does_not_count_as_the_last(self, domain: Domain) -> None:
         """TS-07: only accepted ones order those that follow."""
         domain.request(MAG1, clock_s=UTC0 + 3600)
@@ -68,12 +72,14 @@ class TestTimestamps:
 
 
 class TestSequenceNumbers:
+    @pytest.mark.requirement("SEQ-02")
     def test_greater_number_is_accepted_without_timestamp(self, domain: Domain) -> None:
         """SEQ-02."""
         domain.request(MAG1, timestamped=False)
         (answer,) = domain.request(MAG2, handoff=3, timestamped=False)
         assert answer.status == BindingStatus.ACCEPTED
 
+    @pytest.mark.requirement("SEQ-06")
     @pytest.mark.parametrize("number", [15, 0, 32783, 65535])
     def test_number_that_is_not_greater_gets_135_and_the_last_one(
         self, domain: Domain, number: int
@@ -86,6 +92,7 @@ class TestSequenceNumbers:
         assert answer.status == BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW
         assert answer.sequence == 15
 
+    @pytest.mark.requirement("SEQ-06")
     @pytest.mark.parametrize("number", [16, 32782])
     def test_number_in_the_greater_half_is_accepted(self, domain: Domain, number: int) -> None:
         """SEQ-06."""

@@ -2,6 +2,8 @@
 
 from ipaddress import IPv6Network
 
+import pytest
+
 from lab.anchor_domain import (
     ALICE,
     ALICE_SECOND_MAC,
@@ -48,6 +50,7 @@ class TestOtherInterfaceOfTheNode:
         assert entry.proxy_care_of_address == MAG2
         assert not entry.is_deregistered
 
+    @pytest.mark.requirement("CFG-10")
     def test_unknown_handoff_without_that_word_is_a_new_session(self, domain: Domain) -> None:
         """CFG-10: MaxDelayBeforeNewBCEAssign is 1.5 s."""
         domain.request(MAG1)

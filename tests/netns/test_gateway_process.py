@@ -60,6 +60,7 @@ def attach(gateway: GatewayProcess, mac: bytes = MN1_MAC) -> IPv6Network:
     return told.prefixes[0].prefix
 
 
+@pytest.mark.requirement("MH-01", "PBA-05", "PBA-07", "PBA-11")
 def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
     gateway: GatewayProcess,
 ) -> None:
@@ -89,6 +90,7 @@ def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
     attach(gateway, MN2_MAC)
 
 
+@pytest.mark.requirement("RA-05", "FWD-09", "RTX-02")
 def test_silent_lma_means_no_advertisement_and_counted_drops(gateway: GatewayProcess) -> None:
     """RA-05, FWD-09, RTX-02: and the gateway keeps asking."""
     gateway.from_node(MN1_MAC, datagram("fe80::1"))
@@ -102,6 +104,7 @@ def test_silent_lma_means_no_advertisement_and_counted_drops(gateway: GatewayPro
     assert [row["state"] for row in gateway.bindings()] == ["registering"]
 
 
+@pytest.mark.requirement("PBA-14", "PBA-15", "PBA-22")
 def test_rejecting_lma_means_no_advertisement_and_no_further_request(
     gateway: GatewayProcess,
 ) -> None:
@@ -113,6 +116,7 @@ def test_rejecting_lma_means_no_advertisement_and_no_further_request(
     assert gateway.bindings()[0]["last_status"] == "PROXY_REG_NOT_ENABLED (152)"
 
 
+@pytest.mark.requirement("FWD-09")
 @pytest.mark.parametrize("spoof", ["prefix", "mac"])
 def test_spoofed_packet_is_dropped_and_counted(gateway: GatewayProcess, spoof: str) -> None:
     """A node sends from another's prefix, or somebody sends with its MAC wrong."""
@@ -128,6 +132,54 @@ def test_spoofed_packet_is_dropped_and_counted(gateway: GatewayProcess, spoof: s
         "the spoofed packet is dropped and counted",
     )
     assert sum(row["uplink_packets"] for row in gateway.bindings()) == 0
+
+
+@pytest.mark.requirement("DEREG-02", "LINK-03", "ND-13")
+@pytest.mark.parametrize("is_new", [False, True], ids=["flap", "made anew"])
+def test_access_link_that_comes_back_is_served_as_before(
+    gateway: GatewayProcess, is_new: bool
+) -> None:
+    """With the link go the gateway's address, the neighbours and what listens on it."""
+    attach(gateway)
+    if is_new:
+        gateway.remake_access_link()
+    else:
+        gateway.flap_access_link()
+    wait_for(
+        lambda: "fe80::200:5eff:fe00:5213" in gateway.access_addresses(),
+        "the gateway has its address on the link again",
+    )
+    wait_for(lambda: gateway.bindings() == [], "the node's old binding is over")
+    assert read_update(gateway.next_update()).lifetime_s == 0
+    prefix = attach(gateway)
+    gateway.from_node(MN1_MAC, datagram(prefix.network_address + 1))
+    wait_for(
+        lambda: sum(row["uplink_packets"] for row in gateway.bindings()) == 1,
+        "the node's packets are forwarded again",
+    )
+
+
+def test_flushed_rules_are_put_back_with_the_next_change(gateway: GatewayProcess) -> None:
+    """Another tool's `flush ruleset` takes our table; the next attach finds out."""
+    attach(gateway)
+    gateway.flush_ruleset()
+    prefix = attach(gateway, MN2_MAC)
+    gateway.from_node(MN2_MAC, datagram(prefix.network_address + 1))
+    wait_for(
+        lambda: sum(row["uplink_packets"] for row in gateway.bindings()) == 1,
+        "packets are counted again",
+    )
+
+
+def test_second_gateway_in_the_namespace_is_refused(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    """Whatever its socket: there is one packet path."""
+    process = gateway.start_beside(socket=str(tmp_path / "other.sock"))
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "another gateway is running" in errors
+    attach(gateway)
 
 
 def test_term_takes_bindings_back_and_leaves_nothing(gateway: GatewayProcess) -> None:
@@ -192,6 +244,7 @@ def test_without_privileges_it_says_which_are_missing(
     assert named in line
 
 
+@pytest.mark.requirement("PBU-03", "PBU-06")
 def test_update_that_reaches_the_lma_is_what_was_meant(gateway: GatewayProcess) -> None:
     """PBU-03, PBU-06: source and destination as on the wire, checksum verified."""
     gateway.from_node(MN1_MAC, datagram("fe80::1"))

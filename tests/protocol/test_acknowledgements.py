@@ -65,6 +65,9 @@ def state(gateway: MobileAccessGateway) -> RegistrationState:
     return entry.state
 
 
+@pytest.mark.requirement(
+    "PBA-01", "PBA-02", "PBA-06", "PBA-08", "PBA-11", "ATT-23", "TS-08", "TS-11", "SEQ-09"
+)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -80,7 +83,7 @@ def state(gateway: MobileAccessGateway) -> RegistrationState:
 def test_reply_that_does_not_answer_is_discarded_and_the_timer_goes_on(
     gateway: MobileAccessGateway, lma: FakeLma, change: Change, reason: str
 ) -> None:
-    """PBA-02, PBA-08 to PBA-11, TS-08, SEQ-09."""
+    """PBA-02, PBA-08, PBA-11, TS-08, SEQ-09."""
     gateway.attach(attachment(), profile(), now=0.0)
     answer_with(gateway, lma, change)
     assert MessageDiscarded(reason, LMA_ADDRESS) in gateway.events()
@@ -89,6 +92,7 @@ def test_reply_that_does_not_answer_is_discarded_and_the_timer_goes_on(
     assert gateway.get_timer() == pytest.approx(1.0)
 
 
+@pytest.mark.requirement("PBA-01", "PBA-12", "PBA-13")
 @pytest.mark.parametrize(
     "change",
     [
@@ -119,6 +123,7 @@ def test_reply_that_does_not_echo_silences_us_until_an_operator_acts(
     assert state(gateway) is RegistrationState.ACTIVE
 
 
+@pytest.mark.requirement("PBA-13")
 def test_echo_mismatch_of_a_refresh_lets_the_binding_run_out_in_silence(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -135,6 +140,7 @@ def test_echo_mismatch_of_a_refresh_lets_the_binding_run_out_in_silence(
     assert lost.reason is LossReason.EXPIRED
 
 
+@pytest.mark.requirement("PBA-39", "PBA-40")
 def test_unknown_options_and_any_order_are_accepted(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -148,6 +154,7 @@ def test_unknown_options_and_any_order_are_accepted(
     assert state(gateway) is RegistrationState.ACTIVE
 
 
+@pytest.mark.requirement("PBA-09", "PBA-36")
 def test_reply_to_an_earlier_transmission_completes_the_request(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -161,9 +168,10 @@ def test_reply_to_an_earlier_transmission_completes_the_request(
     assert entry.state is RegistrationState.ACTIVE
     assert entry.expires_at == pytest.approx(3600.0)
     gateway.receive_message(lma.answer(second), LMA_ADDRESS, 1.6)
-    assert gateway.discarded == {"unmatched": 1}
+    assert gateway.discarded == {"late": 1}
 
 
+@pytest.mark.requirement("PBA-10")
 def test_reply_from_another_lma_does_not_count(gateway: MobileAccessGateway, lma: FakeLma) -> None:
     """PBA-10: the right identifier and number from the wrong peer."""
     gateway.attach(attachment(), profile(), now=0.0)
@@ -179,6 +187,7 @@ def test_message_from_no_lma_of_ours_is_discarded_unread(gateway: MobileAccessGa
     assert gateway.events() == [MessageDiscarded("unknown_peer", stranger)]
 
 
+@pytest.mark.requirement("MH-01", "PBA-05")
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -200,6 +209,7 @@ def test_spoiled_message_is_counted_and_the_next_one_is_read(
     assert state(gateway) is RegistrationState.ACTIVE
 
 
+@pytest.mark.requirement("MH-03", "MH-04", "MH-06", "MH-07")
 def test_unknown_message_type_is_answered_with_a_limited_number_of_binding_errors(
     gateway: MobileAccessGateway,
 ) -> None:
@@ -224,7 +234,6 @@ def test_unknown_message_type_is_answered_with_a_limited_number_of_binding_error
 def test_binding_error_of_the_lma_is_told_and_changes_nothing(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
-    """MH-19."""
     establish(gateway, lma)
     error = mobility_header.encode(BindingError(2), LMA_ADDRESS, PROXY_CARE_OF_ADDRESS)
     gateway.receive_message(error, LMA_ADDRESS, 1.0)
@@ -245,6 +254,7 @@ def test_update_sent_to_us_is_no_business_of_a_gateway(
 # Rejections
 
 
+@pytest.mark.requirement("PBA-22", "PBA-23", "RA-05")
 def test_every_rejecting_status_denies_service(lma: FakeLma, gateway: MobileAccessGateway) -> None:
     """PBA-22, PBA-23, RA-05: no forwarding, no advertisement, for every code from 128 on."""
     for status in range(128, 256):
@@ -260,6 +270,7 @@ def test_every_rejecting_status_denies_service(lma: FakeLma, gateway: MobileAcce
         assert (rejected.retry_in_s is None) == (rejected.binding.state is RegistrationState.HELD)
 
 
+@pytest.mark.requirement("PBA-22", "PBA-23", "ND-13")
 def test_rejected_refresh_takes_the_service_away(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -289,6 +300,7 @@ def test_node_asks_for_its_old_prefix_after_a_passing_rejection(
     assert only_option(update, HomeNetworkPrefixOption).prefix == lma.assigned[MN1][0]
 
 
+@pytest.mark.requirement("PBA-20", "PBA-21")
 @pytest.mark.parametrize("status", [155, 159])
 def test_refused_prefixes_are_not_asked_for_again(
     gateway: MobileAccessGateway, lma: FakeLma, status: int
@@ -316,6 +328,7 @@ def test_prefixes_that_a_refresh_is_refused_for_are_given_up(
     assert asked == IPv6Network("::/0")
 
 
+@pytest.mark.requirement("PBA-16", "PBA-17", "PBA-19", "TS-09")
 def test_timestamp_lower_than_accepted_is_tried_again_with_a_newer_one(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -332,6 +345,7 @@ def test_timestamp_lower_than_accepted_is_tried_again_with_a_newer_one(
     assert ticks[0] < ticks[1] < 2**60  # PBA-19: our clock is not set from theirs
 
 
+@pytest.mark.requirement("PBA-16")
 def test_retry_after_rejections_backs_off(gateway: MobileAccessGateway, lma: FakeLma) -> None:
     """PBA-16: even the code that is answered at once is answered at once only once."""
     gateway.attach(attachment(), profile(), now=0.0)
@@ -347,6 +361,7 @@ def test_retry_after_rejections_backs_off(gateway: MobileAccessGateway, lma: Fak
     assert waits == pytest.approx([0, 4, 8, 16, 32, 32, 32])
 
 
+@pytest.mark.requirement("PBA-14", "PBA-15")
 def test_proxy_registration_not_enabled_is_final_until_cleared(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -363,6 +378,7 @@ def test_proxy_registration_not_enabled_is_final_until_cleared(
 # Grants
 
 
+@pytest.mark.requirement("PBA-29", "PBA-36", "PBA-37")
 def test_shorter_grant_counts_from_the_moment_of_sending(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -384,6 +400,7 @@ def test_longer_grant_is_cut_to_what_was_asked(gateway: MobileAccessGateway, lma
     assert entry.lifetime_s == 40
 
 
+@pytest.mark.requirement("PBA-38")
 def test_refresh_advice_brings_the_refresh_forward(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -452,6 +469,23 @@ def test_prefix_of_another_lma_is_not_taken_over(
     assert holder.mn_id == MN1
 
 
+@pytest.mark.parametrize("length", [56, 64, 80])
+def test_part_or_whole_of_a_held_prefix_is_not_taken_over_either(
+    gateway: MobileAccessGateway, lma: FakeLma, length: int
+) -> None:
+    """The longest match would take the traffic, whatever the lengths."""
+    establish(gateway, lma)
+    (held,) = lma.assigned[MN1]
+    overlapping = IPv6Network((held.network_address, length), strict=False)
+    gateway.attach(attachment(MN2_MAC), profile(MN2, lma_address=OTHER_LMA_ADDRESS), now=1.0)
+    (message,) = gateway.messages_to_send(1.0, UTC + 1)
+    thief = FakeLma(OTHER_LMA_ADDRESS)
+    reply = thief.answer(message, prefixes=(overlapping,))
+    gateway.receive_message(reply, OTHER_LMA_ADDRESS, 1.0)
+    assert of_type(gateway.events(), BindingRejected)
+    assert [entry.is_serving for entry in gateway.binding_update_list] == [True, False]
+
+
 def test_prefix_that_its_lma_gives_to_another_node_ends_the_first_binding(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -471,6 +505,7 @@ def test_prefix_that_its_lma_gives_to_another_node_ends_the_first_binding(
     assert not gateway.binding_update_list.by_mn_id(MN1)
 
 
+@pytest.mark.requirement("RENUM-03", "PBA-29")
 def test_refresh_that_changes_the_prefixes_redirects_forwarding(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:

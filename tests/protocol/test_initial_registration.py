@@ -43,8 +43,35 @@ from protocol.conftest import (
 from support.fake_lma import FakeLma, only_option, read_update
 
 
+@pytest.mark.requirement(
+    "ATT-02",
+    "ATT-03",
+    "ATT-04",
+    "ATT-06",
+    "ATT-08",
+    "ATT-09",
+    "ATT-13",
+    "ATT-19",
+    "ATT-24",
+    "ATT-26",
+    "ATT-27",
+    "ATT-29",
+    "ATT-32",
+    "LLA-05",
+    "PBU-01",
+    "PBU-02",
+    "PBU-03",
+    "PBU-04",
+    "PBU-06",
+    "PBU-07",
+    "PBU-08",
+    "PBU-09",
+    "PBU-10",
+    "PBU-11",
+    "PBU-12",
+)
 def test_attach_sends_one_update_with_every_mandatory_option(gateway: MobileAccessGateway) -> None:
-    """ATT-02, ATT-03, ATT-06, ATT-13, ATT-19, ATT-24, ATT-26, PBU-01 to PBU-06."""
+    """ATT-02, ATT-03, ATT-06, ATT-13, ATT-19, ATT-24, ATT-26, PBU-01 to PBU-04, PBU-06."""
     gateway.attach(attachment(), profile(), now=0.0)
     (message,) = gateway.messages_to_send(0.0, UTC + 0.5)
     assert (message.source, message.destination) == (PROXY_CARE_OF_ADDRESS, LMA_ADDRESS)
@@ -72,6 +99,7 @@ def test_home_registration_flag_can_be_left_out() -> None:
     assert BindingUpdateFlag.HOME_REGISTRATION not in read_update(message).flags
 
 
+@pytest.mark.requirement("ATT-05", "HNE-05")
 def test_prefixes_of_the_profile_are_asked_for_one_option_each(
     gateway: MobileAccessGateway,
 ) -> None:
@@ -83,6 +111,7 @@ def test_prefixes_of_the_profile_are_asked_for_one_option_each(
     assert tuple(option.prefix for option in asked) == prefixes
 
 
+@pytest.mark.requirement("ATT-25", "BUL-06", "BUL-07")
 @pytest.mark.parametrize("mac", [b"", bytes(6)], ids=["none", "all zero"])
 def test_unknown_link_layer_identifier_is_left_out(
     gateway: MobileAccessGateway, lma: FakeLma, mac: bytes
@@ -98,6 +127,7 @@ def test_unknown_link_layer_identifier_is_left_out(
     assert mac or entry.mn_link_layer_id == b"\x00\x00"
 
 
+@pytest.mark.requirement("ATT-10", "ATT-11", "ATT-12", "ATT-13", "ATT-14", "ATT-17", "ATT-18")
 @pytest.mark.parametrize(
     ("hint", "indicator"),
     [
@@ -116,6 +146,7 @@ def test_handoff_indicator_follows_the_hint(
     assert only_option(read_update(message), HandoffIndicatorOption).handoff_indicator == indicator
 
 
+@pytest.mark.requirement("ATT-16", "BUL-02")
 def test_second_interface_of_a_node_is_a_new_session(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -127,6 +158,7 @@ def test_second_interface_of_a_node_is_a_new_session(
     assert len(gateway.binding_update_list.by_mn_id(MN1)) == 2
 
 
+@pytest.mark.requirement("ATT-21", "ATT-22")
 def test_sequence_numbers_rise_over_all_nodes(gateway: MobileAccessGateway) -> None:
     """ATT-21, ATT-22: one counter for the whole gateway in timestamp mode."""
     for number in range(3):
@@ -135,14 +167,26 @@ def test_sequence_numbers_rise_over_all_nodes(gateway: MobileAccessGateway) -> N
     assert sequences == [(sequences[0] + step) & 0xFFFF for step in range(3)]
 
 
+@pytest.mark.requirement("TS-07")
 def test_timestamps_are_never_equal(gateway: MobileAccessGateway) -> None:
-    """INT-07, also when the clock has been set back."""
+    """INT-07, also when the clock steps back a little."""
     ticks = []
-    for number, utc in enumerate([UTC, UTC, UTC - 10.0]):
+    for number, utc in enumerate([UTC, UTC, UTC - 1.0]):
         gateway.attach(attachment(bytes([2, 0, 0, 0, 0, number])), profile(b"n%d" % number), 0.0)
         (message,) = gateway.messages_to_send(0.0, utc)
         ticks.append(only_option(read_update(message), TimestampOption).ticks)
     assert ticks[0] < ticks[1] < ticks[2]
+
+
+@pytest.mark.requirement("PBA-25", "PBA-27", "PBA-29", "PBA-30", "HNE-06")
+def test_clock_that_was_far_ahead_is_followed_when_it_is_right_again(
+    gateway: MobileAccessGateway,
+) -> None:
+    """An LMA refuses what comes from the future: staying there would end all signalling."""
+    for number, utc in enumerate([UTC + 1e6, UTC]):
+        gateway.attach(attachment(bytes([2, 0, 0, 0, 0, number])), profile(b"n%d" % number), 0.0)
+        (message,) = gateway.messages_to_send(0.0, utc)
+    assert only_option(read_update(message), TimestampOption).ticks == int(UTC * 65536)
 
 
 def test_acceptance_brings_tunnel_forwarding_and_then_the_advertisement(
@@ -166,6 +210,7 @@ def test_acceptance_brings_tunnel_forwarding_and_then_the_advertisement(
     assert advertised.binding.home_network_prefixes == established.binding.home_network_prefixes
 
 
+@pytest.mark.requirement("PBA-25", "TUN-07", "TUN-10")
 def test_second_node_of_the_lma_shares_the_tunnel(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -177,6 +222,7 @@ def test_second_node_of_the_lma_shares_the_tunnel(
     assert gateway.peers[LMA_ADDRESS].serving_bindings == 2
 
 
+@pytest.mark.requirement("BUL-10", "TUN-03")
 def test_nodes_of_two_lmas_have_two_tunnels(gateway: MobileAccessGateway, lma: FakeLma) -> None:
     """BUL-10."""
     establish(gateway, lma)
@@ -186,10 +232,11 @@ def test_nodes_of_two_lmas_have_two_tunnels(gateway: MobileAccessGateway, lma: F
     assert of_type(gateway.events(), TunnelWanted) == [TunnelWanted(OTHER_LMA_ADDRESS)]
 
 
+@pytest.mark.requirement("BUL-08")
 def test_several_prefixes_and_lengths_are_all_kept(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
-    """BUL-08, ROLE-03."""
+    """BUL-08."""
     prefixes = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/60"))
     gateway.attach(attachment(), profile(), now=0.0)
     (message,) = gateway.messages_to_send(0.0, UTC)

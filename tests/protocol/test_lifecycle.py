@@ -10,6 +10,7 @@ from mag.protocol.events import (
     BindingEstablished,
     BindingLost,
     BindingRefreshed,
+    BindingRejected,
     ForwardingUnwanted,
     ForwardingWanted,
     ProxyBindingUpdateSent,
@@ -19,7 +20,12 @@ from mag.protocol.events import (
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.settings import RouterAdvertisementSettings
-from mag.wire.options import HandoffIndicatorOption, HomeNetworkPrefixOption, TimestampOption
+from mag.wire.options import (
+    HandoffIndicatorOption,
+    HomeNetworkPrefixOption,
+    MobileNodeIdentifierOption,
+    TimestampOption,
+)
 from protocol.conftest import (
     LMA_ADDRESS,
     MN1,
@@ -52,10 +58,11 @@ def run_until(gateway: MobileAccessGateway, end: float) -> list[tuple[float, obj
 # Retransmission (RFC 5213 §6.9.4)
 
 
+@pytest.mark.requirement("RTX-01", "RTX-02", "RTX-03", "RTX-04", "RTX-06", "RTX-07", "RTX-09")
 def test_silent_lma_is_asked_again_at_doubling_intervals_for_ever(
     gateway: MobileAccessGateway,
 ) -> None:
-    """RTX-02 to RTX-07, RTX-09."""
+    """RTX-02 to RTX-04, RTX-06, RTX-07, RTX-09."""
     gateway.attach(attachment(), profile(), now=0.0)
     sent = run_until(gateway, 200.0)
     moments = [moment for moment, _ in sent]
@@ -65,6 +72,7 @@ def test_silent_lma_is_asked_again_at_doubling_intervals_for_ever(
     assert sequences == [(sequences[0] + i) & 0xFFFF for i in range(len(sequences))]
 
 
+@pytest.mark.requirement("RTX-08")
 def test_retransmission_carries_a_newer_timestamp(gateway: MobileAccessGateway) -> None:
     """RTX-08."""
     gateway.attach(attachment(), profile(), now=0.0)
@@ -76,6 +84,7 @@ def test_retransmission_carries_a_newer_timestamp(gateway: MobileAccessGateway) 
     assert ticks == sorted(set(ticks))
 
 
+@pytest.mark.requirement("RTX-05")
 def test_detached_node_is_not_registered_again(gateway: MobileAccessGateway) -> None:
     """RTX-05: nothing but one de-registration after it has left."""
     gateway.attach(attachment(), profile(), now=0.0)
@@ -87,6 +96,7 @@ def test_detached_node_is_not_registered_again(gateway: MobileAccessGateway) -> 
     assert len(gateway.binding_update_list) == 0
 
 
+@pytest.mark.requirement("RTX-11")
 def test_storm_of_reports_about_one_node_sends_three_updates_a_second(
     gateway: MobileAccessGateway,
 ) -> None:
@@ -102,6 +112,7 @@ def test_storm_of_reports_about_one_node_sends_three_updates_a_second(
     assert len(moments) >= 9
 
 
+@pytest.mark.requirement("RTX-11", "BUL-15")
 def test_request_that_waited_for_the_limit_is_sent_once(gateway: MobileAccessGateway) -> None:
     """RTX-11: a newer request takes the place of one that was still waiting."""
     for _ in range(4):
@@ -114,9 +125,22 @@ def test_request_that_waited_for_the_limit_is_sent_once(gateway: MobileAccessGat
     assert gateway.messages_to_send(1.0, UTC + 1) == []
 
 
+def test_request_that_fits_into_no_message_holds_its_own_binding_only(
+    gateway: MobileAccessGateway,
+) -> None:
+    """One node's trouble loses nobody else's registration."""
+    gateway.attach(attachment(), profile(b"x" * 255), now=0.0)
+    gateway.attach(attachment(MN2_MAC), profile(MN2), now=0.0)
+    (message,) = gateway.messages_to_send(0.0, UTC)
+    assert only_option(read_update(message), MobileNodeIdentifierOption).identifier == MN2
+    (rejected,) = of_type(gateway.events(), BindingRejected)
+    assert rejected.binding.state is RegistrationState.HELD
+
+
 # Refresh and expiry (RFC 5213 §6.9.1.3, RFC 6275 §11.1)
 
 
+@pytest.mark.requirement("REREG-01", "REREG-02", "REREG-03", "REREG-04")
 def test_refresh_asks_for_what_was_granted_without_change_of_handoff_state(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -146,6 +170,7 @@ def test_refresh_leaves_forwarding_and_advertisements_alone(
     assert not of_type(gateway.events(), ForwardingWanted, ForwardingUnwanted, AdvertisePrefixes)
 
 
+@pytest.mark.requirement("BUL-13")
 def test_binding_that_cannot_be_refreshed_ends_with_its_lifetime(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -166,10 +191,21 @@ def test_binding_that_cannot_be_refreshed_ends_with_its_lifetime(
 # De-registration (RFC 5213 §6.9.1.4)
 
 
+@pytest.mark.requirement(
+    "BUL-01",
+    "ROLE-02",
+    "DEREG-01",
+    "DEREG-03",
+    "DEREG-04",
+    "DEREG-05",
+    "DEREG-06",
+    "DEREG-07",
+    "DEREG-09",
+)
 def test_detachment_ends_the_binding_when_the_lma_answers(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
-    """DEREG-01, DEREG-03 to DEREG-09."""
+    """DEREG-01, DEREG-03 to DEREG-07, DEREG-09."""
     binding_id = establish(gateway, lma)
     initial_kinds = {type(option) for option in lma.received[0].options}
     gateway.detach(binding_id, now=10.0)
@@ -189,6 +225,7 @@ def test_detachment_ends_the_binding_when_the_lma_answers(
     assert gateway.get_timer() is None
 
 
+@pytest.mark.requirement("DEREG-06")
 def test_detachment_ends_the_binding_after_a_second_of_silence(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -224,13 +261,14 @@ def test_reply_after_clean_up_resurrects_nothing(
     gateway.detach(entry.binding_id, now=0.5)
     gateway.messages_to_send(0.5, UTC)
     gateway.receive_message(lma.answer(registration), LMA_ADDRESS, 0.6)
-    assert gateway.discarded == {"unmatched": 1}
+    assert gateway.discarded == {"late": 1}
     gateway.handle_timer(1.5)
     gateway.receive_message(lma.answer(registration), LMA_ADDRESS, 1.6)
-    assert gateway.discarded == {"unmatched": 1, "no_binding": 1}
+    assert gateway.discarded == {"late": 1, "no_binding": 1}
     assert len(gateway.binding_update_list) == 0
 
 
+@pytest.mark.requirement("DEREG-02", "ND-13")
 def test_operator_who_ends_a_binding_has_the_node_told(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -244,6 +282,7 @@ def test_operator_who_ends_a_binding_has_the_node_told(
     assert of_type(events, WithdrawPrefixes)
 
 
+@pytest.mark.requirement("DEREG-09", "PBA-26", "TUN-05", "TUN-07", "TUN-13")
 def test_tunnel_stays_while_another_node_shares_it(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -260,6 +299,7 @@ def test_tunnel_stays_while_another_node_shares_it(
     assert of_type(gateway.events(), TunnelUnwanted) == [TunnelUnwanted(LMA_ADDRESS)]
 
 
+@pytest.mark.requirement("BUL-15")
 def test_node_that_comes_back_before_the_answer_is_registered_again(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -276,6 +316,7 @@ def test_node_that_comes_back_before_the_answer_is_registered_again(
     assert of_type(gateway.events(), BindingEstablished, AdvertisePrefixes)
 
 
+@pytest.mark.requirement("BUL-13")
 def test_node_that_comes_back_but_is_not_registered_in_time_loses_its_old_service(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -294,6 +335,7 @@ def test_node_that_comes_back_but_is_not_registered_in_time_loses_its_old_servic
 # Moves
 
 
+@pytest.mark.requirement("BUL-11")
 def test_move_between_our_own_links_redirects_at_once_and_tells_the_lma(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -310,6 +352,23 @@ def test_move_between_our_own_links_redirects_at_once_and_tells_the_lma(
     assert advertised.binding.access_interface == "access2"
     assert gateway.binding_update_list.by_link("access1", MN1_MAC) is None
     assert gateway.binding_update_list.by_link("access2", MN1_MAC) is not None
+
+
+@pytest.mark.requirement("ATT-12", "ATT-16")
+def test_report_that_overtakes_a_registration_lets_its_grant_count(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """A frame brought the first PBU, the access point's word the second: any grant will do."""
+    gateway.attach(attachment(), profile(), now=0.0)
+    (first,) = gateway.messages_to_send(0.0, UTC)
+    gateway.attach(attachment(hint=HandoffHint.BETWEEN_GATEWAYS), profile(), now=0.001)
+    (second,) = gateway.messages_to_send(0.001, UTC + 0.001)
+    gateway.receive_message(lma.answer(first), LMA_ADDRESS, 0.002)
+    (entry,) = gateway.binding_update_list
+    assert entry.state is RegistrationState.ACTIVE
+    gateway.receive_message(lma.answer(second), LMA_ADDRESS, 0.003)
+    assert gateway.discarded == {"late": 1}
+    assert entry.state is RegistrationState.ACTIVE
 
 
 def test_reported_handoff_of_a_node_we_serve_is_registered_again(
@@ -333,6 +392,7 @@ def test_further_sign_of_life_of_a_served_node_sends_nothing(
 # Router Advertisements (RFC 5213 §6.9.2, RFC 4861 §6.2)
 
 
+@pytest.mark.requirement("RA-02", "RA-04", "HNE-06")
 def test_solicitation_before_registration_is_answered_by_the_first_advertisement(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -347,6 +407,7 @@ def test_solicitation_before_registration_is_answered_by_the_first_advertisement
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
 
 
+@pytest.mark.requirement("RA-03", "ND-04", "ND-05")
 def test_solicitations_of_a_served_node_are_answered_once_within_half_a_second(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -358,6 +419,7 @@ def test_solicitations_of_a_served_node_are_answered_once_within_half_a_second(
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
 
 
+@pytest.mark.requirement("ND-07", "ND-08")
 def test_unsolicited_advertisements_begin_close_together_and_go_on_at_random(
     lma: FakeLma,
 ) -> None:

@@ -13,6 +13,21 @@ SETTINGS = ProtocolSettings(IPv6Address("2001:db8:0:a::1"))
 PREFIXES = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
 
 
+@pytest.mark.requirement(
+    "ROLE-03",
+    "HNE-02",
+    "LLA-05",
+    "PBA-30",
+    "RA-03",
+    "RA-07",
+    "RA-08",
+    "DR-01",
+    "DR-02",
+    "DR-03",
+    "DR-04",
+    "ND-03",
+    "ND-12",
+)
 def test_advertisement_tells_prefixes_router_and_mtu() -> None:
     """RA-03, RA-07, RA-08, DR-02, DR-03, ND-03, IID-01, IID-02."""
     packet = advertisement(SETTINGS, PREFIXES, tunnel_mtu_octets=1460, access_mtu_octets=1500)
@@ -30,6 +45,7 @@ def test_advertisement_tells_prefixes_router_and_mtu() -> None:
     assert not told.managed
 
 
+@pytest.mark.requirement("ND-13", "RENUM-01")
 def test_withdrawal_ends_prefixes_and_router() -> None:
     """ND-13, RENUM-01: flags as before, lifetimes zero."""
     told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES))
@@ -37,6 +53,7 @@ def test_withdrawal_ends_prefixes_and_router() -> None:
     assert told.prefixes == tuple(PrefixInformation(prefix, 0, 0) for prefix in PREFIXES)
 
 
+@pytest.mark.requirement("MTU-15", "RA-09", "ND-15")
 @pytest.mark.parametrize(
     ("tunnel", "access", "advertised"),
     [(1460, 1500, 1460), (1460, 1400, 1400), (1240, 1500, 1280), (1460, 1000, 1280)],

@@ -93,6 +93,11 @@ class FakeTransport:
             self._receive(data, source)
 
 
+def is_query(packet: bytes) -> bool:
+    """An MLD query: hop-by-hop header first, as nothing else that a gateway sends."""
+    return packet[6] == 0
+
+
 class FakePort:
     """An access link in memory; frames of known nodes are kept from the gateway as they ought."""
 
@@ -101,6 +106,9 @@ class FakePort:
         self.discarded: Counter[str] = Counter()
         self.known: set[bytes] = set()
         self.sent: list[tuple[bytes, bytes]] = []
+        self.queried: list[bytes] = []
+        """Link-layer addresses that were asked to speak up."""
+        self.reopened = 0
         self.is_up = True
         self._receive: Callable[[NodeSignal], None] | None = None
 
@@ -118,8 +126,13 @@ class FakePort:
     def forget(self, mn_link_layer_address: bytes) -> None:
         self.known.discard(mn_link_layer_address)
 
+    def reopen(self) -> None:
+        self.reopened += 1
+
     def send(self, packet: bytes, mn_link_layer_address: bytes) -> bool:
-        if self.is_up:
+        if is_query(packet):
+            self.queried.append(mn_link_layer_address)
+        elif self.is_up:
             self.sent.append((packet, mn_link_layer_address))
         return self.is_up
 
@@ -139,6 +152,8 @@ class FakeWorld:
         self.transport = FakeTransport(self.lma)
         self.ports = {name: FakePort(name) for name in self.configuration.access_links}
         self.links: asyncio.Queue[LinkState] = asyncio.Queue()
+        self.link_failures: list[OSError] = []
+        """What the link monitor fails with when it is started, once each."""
 
     def adapters(self) -> Adapters:
         return Adapters(
@@ -150,5 +165,7 @@ class FakeWorld:
         )
 
     async def _link_states(self, _: Collection[str]) -> AsyncIterator[LinkState]:
+        if self.link_failures:
+            raise self.link_failures.pop()
         while True:
             yield await self.links.get()

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 from pyroute2 import IPRoute, netns
 
+from mag.dataplane.kernel.nftables import Nftables
 from mag.protocol.registration_machine import OutgoingMessage
 from mag.services.admin_client import AdminClient, AdminError
 from mag.services.gateway_control import Document
@@ -85,9 +86,11 @@ class GatewayProcess:
         self._gateway = gateway
         self._directory = directory
         self._process: subprocess.Popen[str] | None = None
+        self._world = world
         in_namespace(gateway, lambda: _build(world))
         in_namespace(world, _settle_world)
-        self._mobility, self._core, self._access = in_namespace(world, _sockets)
+        self._mobility, self._core = in_namespace(world, _core_sockets)
+        self._access = in_namespace(world, lambda: _packet_socket("access"))
 
     def start(
         self, *, without_capabilities: tuple[int, ...] = (), **changes: str
@@ -101,7 +104,33 @@ class GatewayProcess:
             "socket": self.socket_path,
             **changes,
         }
-        file = self._directory / "mag.yaml"
+        self._process = self._run(self._directory / "mag.yaml", values, without_capabilities)
+        return self._process
+
+    def start_beside(self, **changes: str) -> subprocess.Popen[str]:
+        """Run a second one in the same namespace; the caller waits for its end."""
+        values = {
+            "proxy": PROXY_CARE_OF_ADDRESS,
+            "lma": LMA_ADDRESS,
+            "access": "access",
+            "core": "core",
+            **changes,
+        }
+        return self._run(self._directory / "second.yaml", values, ())
+
+    def flush_ruleset(self) -> None:
+        """As `nft flush ruleset` does."""
+
+        def flush() -> None:
+            nftables = Nftables()
+            nftables.run("flush ruleset")
+            nftables.close()
+
+        in_namespace(self._gateway, flush)
+
+    def _run(
+        self, file: Path, values: dict[str, Any], without_capabilities: tuple[int, ...]
+    ) -> subprocess.Popen[str]:
         file.write_text(CONFIGURATION.format(**values))
 
         def enter() -> None:
@@ -109,14 +138,13 @@ class GatewayProcess:
             for capability in without_capabilities:
                 _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "mag", "run", str(file)],
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             preexec_fn=enter,  # noqa: PLW1509 - no threads of this process are running here
             text=True,
         )
-        return self._process
 
     def start_ready(self) -> Self:
         """Run it, and wait until it answers."""
@@ -137,6 +165,43 @@ class GatewayProcess:
             self._process.communicate()
         for each in (self._mobility, self._core, self._access):
             each.close()
+
+    # The gateway's links
+
+    def flap_access_link(self) -> None:
+        """Down and up again, as a cable that was pulled."""
+
+        def flap() -> None:
+            with IPRoute() as route:
+                index = route.link_lookup(ifname="access")[0]
+                for state in ("down", "up"):
+                    route.link("set", index=index, state=state)
+
+        in_namespace(self._gateway, flap)
+
+    def remake_access_link(self) -> None:
+        """Another interface of the same name, as a driver that was reloaded."""
+
+        def remake() -> None:
+            with IPRoute() as route:
+                route.link("del", index=route.link_lookup(ifname="access")[0])
+                _make_link(route, "access", "02:00:00:00:00:a0", self._world)
+
+        in_namespace(self._gateway, remake)
+        self._access.close()
+        in_namespace(self._world, lambda: _link_up("access"))
+        self._access = in_namespace(self._world, lambda: _packet_socket("access"))
+
+    def access_addresses(self) -> set[str]:
+        """Addresses of the gateway's access interface."""
+
+        def read() -> set[str]:
+            with IPRoute() as route:
+                index = route.link_lookup(ifname="access")
+                messages = route.get_addr(index=index[0]) if index else []
+                return {message.get_attr("IFA_ADDRESS") for message in messages}
+
+        return in_namespace(self._gateway, read)
 
     # The LMA's side
 
@@ -236,18 +301,27 @@ def gateway_process(directory: Path) -> Iterator[GatewayProcess]:
 
 def _build(world: str) -> None:
     with IPRoute() as route:
-        for name, mac in (("core", GATEWAY_CORE_MAC), ("access", "02:00:00:00:00:a0")):
-            peer = {"ifname": name, "net_ns_fd": world}
-            route.link("add", ifname=name, kind="veth", address=mac, peer=peer)
-            route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        _make_link(route, "core", GATEWAY_CORE_MAC, world)
+        _make_link(route, "access", "02:00:00:00:00:a0", world)
         _address(route, "core", PROXY_CARE_OF_ADDRESS)
         route.link("set", index=1, state="up")
 
 
-def _settle_world() -> None:
+def _make_link(route: IPRoute, name: str, mac: str, world: str) -> None:
+    peer = {"ifname": name, "net_ns_fd": world}
+    route.link("add", ifname=name, kind="veth", address=mac, peer=peer)
+    route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+
+
+def _link_up(name: str) -> None:
     with IPRoute() as route:
-        for name in ("core", "access"):
-            route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+
+
+def _settle_world() -> None:
+    _link_up("access")
+    _link_up("core")
+    with IPRoute() as route:
         _address(route, "core", LMA_ADDRESS)
 
 
@@ -256,13 +330,16 @@ def _address(route: IPRoute, interface: str, address: IPv6Address) -> None:
     route.addr("add", index=index, address=str(address), prefixlen=64, flags=IFA_F_NODAD)
 
 
-def _sockets() -> tuple[socket.socket, socket.socket, socket.socket]:
+def _core_sockets() -> tuple[socket.socket, socket.socket]:
     mobility = socket.socket(socket.AF_INET6, socket.SOCK_RAW, IP_PROTOCOL_MOBILITY_HEADER)
     mobility.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
     mobility.bind((str(LMA_ADDRESS), 0))
-    links = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) for _ in range(2)]
-    for link, name in zip(links, ("core", "access"), strict=True):
-        link.bind((name, ETHERTYPE_IPV6))
-    for each in (mobility, *links):
-        each.settimeout(PATIENCE_S)
-    return mobility, links[0], links[1]
+    mobility.settimeout(PATIENCE_S)
+    return mobility, _packet_socket("core")
+
+
+def _packet_socket(name: str) -> socket.socket:
+    link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    link.bind((name, ETHERTYPE_IPV6))
+    link.settimeout(PATIENCE_S)
+    return link

@@ -45,22 +45,26 @@ def _sent(*options: MobilityOption, lifetime_s: int = 3600) -> ProxyBindingUpdat
 
 
 class TestProxyBindingUpdate:
+    @pytest.mark.requirement("PBU-01", "PBU-02")
     def test_flags_are_acknowledge_home_registration_and_proxy(self):
         """PBU-01, PBU-02, INT-01."""
         octets = encode(ProxyBindingUpdate(1, 3600, ()), MAG, LMA)
         assert octets[8:10].hex() == "c200"
 
+    @pytest.mark.requirement("MH-23")
     def test_lifetime_travels_in_units_of_four_seconds(self):
         """MH-23."""
         octets = encode(ProxyBindingUpdate(1, 3600, ()), MAG, LMA)
         assert int.from_bytes(octets[10:12], "big") == 900
 
+    @pytest.mark.requirement("MH-13")
     def test_reserved_flag_bits_are_ignored(self):
         """MH-13."""
         octets = mobility_header(5, bytes.fromhex("0001 c23f 0384 0000 0000"))
         message = decode(octets, LMA, MAG)
         assert message == ProxyBindingUpdate(1, 3600, ())
 
+    @pytest.mark.requirement("PBU-16")
     def test_update_without_proxy_flag_is_told_apart(self):
         """PBU-16: a mobile node's own Binding Update."""
         octets = mobility_header(5, bytes.fromhex("0001 c000 0384 0000 0000"))
@@ -79,6 +83,7 @@ class TestProxyBindingUpdate:
 
 
 class TestWhatAnUpdateMayNotSay:
+    @pytest.mark.requirement("PBU-01", "PBU-02", "PBU-16")
     @pytest.mark.parametrize(
         "missing", [BindingUpdateFlag.ACKNOWLEDGE, BindingUpdateFlag.PROXY_REGISTRATION]
     )
@@ -95,6 +100,7 @@ class TestWhatAnUpdateMayNotSay:
         octets = encode(replace(update, flags=flags), MAG, LMA)
         assert octets[8:10].hex() == "8200"
 
+    @pytest.mark.requirement("ATT-07")
     @pytest.mark.parametrize(
         "options",
         [
@@ -110,6 +116,7 @@ class TestWhatAnUpdateMayNotSay:
         with pytest.raises(ValueError, match="stands alone"):
             _sent(*options)
 
+    @pytest.mark.requirement("ATT-09", "ATT-25", "MH-24")
     @pytest.mark.parametrize(
         ("option", "complaint"),
         [
@@ -127,10 +134,11 @@ class TestWhatAnUpdateMayNotSay:
         ids=lambda value: value if isinstance(value, str) else repr(value),
     )
     def test_forbidden_option_value(self, option: MobilityOption, complaint: str):
-        """ATT-09, ATT-25, PBU-07, MH-24."""
+        """ATT-09, ATT-25, MH-24."""
         with pytest.raises(ValueError, match=complaint):
             _sent(option)
 
+    @pytest.mark.requirement("DEREG-05")
     @pytest.mark.parametrize("handoff_indicator", [1, 2, 3, 5])
     def test_deregistration_with_another_handoff_indicator(self, handoff_indicator: int):
         """DEREG-05."""
@@ -139,6 +147,7 @@ class TestWhatAnUpdateMayNotSay:
 
 
 class TestWhatAnUpdateMaySay:
+    @pytest.mark.requirement("ATT-06", "ATT-31")
     @pytest.mark.parametrize(
         "options",
         [
@@ -153,9 +162,10 @@ class TestWhatAnUpdateMaySay:
         ids=str,
     )
     def test_permitted_options_arrive(self, options):
-        """ATT-06, ATT-31, PBU-05, INT-02."""
+        """ATT-06, ATT-31, INT-02."""
         assert _sent(*options).options == options
 
+    @pytest.mark.requirement("DEREG-05")
     def test_deregistration_with_handoff_indicator_4_arrives(self):
         """DEREG-05."""
         options = (*PREFIXES, HandoffIndicatorOption(4))
@@ -168,6 +178,7 @@ class TestProxyBindingAcknowledgement:
         answers = [ProxyBindingAcknowledgement(status, 1, 0, ()) for status in range(256)]
         assert [a.status for a in answers if a.is_accepted] == list(range(128))
 
+    @pytest.mark.requirement("PBA-02")
     def test_acknowledgement_without_proxy_flag_is_told_apart(self):
         """PBA-02."""
         octets = mobility_header(6, bytes.fromhex("0000 0001 0384 0000 0000"))
@@ -176,6 +187,7 @@ class TestProxyBindingAcknowledgement:
         assert not message.is_proxy
         assert ProxyBindingAcknowledgement(0, 1, 0, ()).is_proxy
 
+    @pytest.mark.requirement("MH-13")
     def test_reserved_flag_bits_are_ignored(self):
         """MH-13."""
         octets = mobility_header(6, bytes.fromhex("0027 0001 0384 0000 0000"))
@@ -214,6 +226,7 @@ class TestOptionAccess:
         assert self.MESSAGE.all(HandoffIndicatorOption) == ()
 
 
+@pytest.mark.requirement("TS-05")
 def test_timestamp_counts_from_1970_in_1_65536_seconds():
     """TS-05: 2023-11-14 22:13:20.5 UTC."""
     message = vector("pbu-initial-attach").message

@@ -32,6 +32,7 @@ BE_DATA = bytes((2, 0)) + LMA.packed
 
 
 class TestGates:
+    @pytest.mark.requirement("MH-01")
     def test_wrong_checksum_is_refused(self):
         """MH-01."""
         octets = bytearray(acknowledgement(b""))
@@ -39,6 +40,7 @@ class TestGates:
         with pytest.raises(BadChecksum):
             decode(bytes(octets), LMA, MAG)
 
+    @pytest.mark.requirement("MH-02")
     def test_checksum_covers_the_addresses(self):
         """MH-02."""
         octets = acknowledgement(b"")
@@ -55,6 +57,7 @@ class TestGates:
         assert decode(octets, LMA, MAG) == BindingRefreshRequest()
         assert decode(octets[:4] + b"\xff\xff" + octets[6:], LMA, MAG) == BindingRefreshRequest()
 
+    @pytest.mark.requirement("MH-03")
     @pytest.mark.parametrize("mh_type", [1, 4, 8, 14, 16, 20, 99, 255])
     def test_mh_type_without_a_decoder_is_told(self, mh_type):
         """MH-03: the type comes along, the sender gets a Binding Error."""
@@ -62,6 +65,7 @@ class TestGates:
             decode(mobility_header(mh_type, BA_FIXED + NO_OPTIONS), LMA, MAG)
         assert caught.value.mh_type == mh_type
 
+    @pytest.mark.requirement("MH-08", "MH-09")
     def test_payload_protocol_other_than_59_is_refused_with_its_offset(self):
         """MH-08, MH-09: the Parameter Problem points at octet 0 of the header."""
         octets = mobility_header(6, BA_FIXED + NO_OPTIONS, payload_protocol=58)
@@ -69,6 +73,7 @@ class TestGates:
             decode(octets, LMA, MAG)
         assert caught.value.offset == 0
 
+    @pytest.mark.requirement("MH-10", "MH-11")
     @pytest.mark.parametrize(
         ("mh_type", "header_len"),
         [(5, 0), (6, 0), (7, 0), (7, 1)],
@@ -97,6 +102,7 @@ class TestGates:
         expected = decode(octets, LMA, MAG)
         assert decode(octets + CROSSING_THE_END, LMA, MAG) == expected
 
+    @pytest.mark.requirement("MH-13")
     def test_reserved_octet_is_ignored(self):
         """MH-13."""
         octets = mobility_header(6, BA_FIXED + NO_OPTIONS, reserved=0xFF)
@@ -137,16 +143,19 @@ class TestBindingError:
         expected = BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE, LMA)
         assert decode(octets, LMA, MAG) == expected
 
+    @pytest.mark.requirement("MH-15")
     def test_well_formed_options_are_skipped(self):
         """MH-15: no option is defined for it."""
         octets = mobility_header(7, BE_DATA + bytes.fromhex("c802abcd 01020000"))
         assert decode(octets, LMA, MAG) == BindingError(2, LMA)
 
+    @pytest.mark.requirement("MH-17")
     def test_option_crossing_the_end_is_refused(self):
         """MH-17."""
         with pytest.raises(MalformedOption):
             decode(mobility_header(7, BE_DATA + CROSSING_THE_END + bytes(4)), LMA, MAG)
 
+    @pytest.mark.requirement("MH-06")
     def test_home_address_is_unspecified_by_default(self):
         """MH-06."""
         assert encode(BindingError(2), MAG, LMA)[8:24] == bytes(16)
@@ -165,6 +174,7 @@ class TestBindingRefreshRequest:
         assert decode(octets, LMA, MAG) == request
 
 
+@pytest.mark.requirement("MH-12", "MH-14", "PBU-17")
 @pytest.mark.parametrize(
     ("message", "minimum"),
     [

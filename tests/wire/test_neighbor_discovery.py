@@ -71,6 +71,7 @@ class TestRouterSolicitation:
         packet = _packet(RS, source=UNSPECIFIED)
         assert RouterSolicitation.decode(packet) == RouterSolicitation(UNSPECIFIED, None)
 
+    @pytest.mark.requirement("ND-02", "RA-01")
     def test_unknown_options_and_reserved_field_are_ignored(self):
         """ND-02."""
         nonce = bytes.fromhex("0e01 010203040506")
@@ -81,12 +82,14 @@ class TestRouterSolicitation:
     def test_link_padding_behind_the_packet_is_ignored(self):
         assert RouterSolicitation.decode(_packet(RS) + bytes(6)) == RouterSolicitation(NODE, None)
 
+    @pytest.mark.requirement("ND-01", "RA-01")
     @pytest.mark.parametrize("hop_limit", [0, 64, 254])
     def test_hop_limit_below_255_is_refused(self, hop_limit: int):
         """ND-01."""
         with pytest.raises(BadHopLimit):
             RouterSolicitation.decode(_packet(RS, hop_limit=hop_limit))
 
+    @pytest.mark.requirement("ND-01")
     def test_wrong_checksum_is_refused(self):
         """ND-01."""
         packet = bytearray(_packet(RS + SLLA))
@@ -94,23 +97,27 @@ class TestRouterSolicitation:
         with pytest.raises(BadChecksum):
             RouterSolicitation.decode(bytes(packet))
 
+    @pytest.mark.requirement("ND-01")
     def test_code_other_than_0_is_refused(self):
         """ND-01."""
         with pytest.raises(BadCode):
             RouterSolicitation.decode(_packet(RS[:1] + b"\x01" + RS[2:]))
 
+    @pytest.mark.requirement("ND-01")
     @pytest.mark.parametrize("size", range(4, 8))
     def test_message_below_8_octets_is_refused(self, size: int):
         """ND-01."""
         with pytest.raises(Truncated):
             RouterSolicitation.decode(_packet(RS[:size]))
 
+    @pytest.mark.requirement("ND-01")
     @pytest.mark.parametrize("options", ["0000", "010102005e100001c800000000000000"])
     def test_option_of_length_zero_is_refused(self, options: str):
         """ND-01."""
         with pytest.raises(MalformedOption):
             RouterSolicitation.decode(_packet(RS + bytes.fromhex(options)))
 
+    @pytest.mark.requirement("ND-01")
     def test_link_layer_address_from_unspecified_is_refused(self):
         """ND-01."""
         with pytest.raises(BadSource):
@@ -141,11 +148,13 @@ class TestRouterSolicitation:
 
 
 class TestRouterAdvertisementEncoder:
+    @pytest.mark.requirement("ND-03")
     def test_source_that_is_not_link_local_raises_value_error(self):
         """ND-03."""
         with pytest.raises(ValueError, match="not link-local"):
             ADVERTISEMENT.encode(IPv6Address("2001:db8::1"), ALL_NODES)
 
+    @pytest.mark.requirement("ND-03")
     def test_hop_limit_is_255(self):
         """ND-03."""
         assert IPv6Packet.decode(ADVERTISEMENT.encode(GATEWAY, ALL_NODES)).hop_limit == 255
@@ -164,6 +173,7 @@ class TestRouterAdvertisementEncoder:
         packet = replace(ADVERTISEMENT, **flags).encode(GATEWAY, ALL_NODES)
         assert IPv6Packet.decode(packet).payload[5] == octet
 
+    @pytest.mark.requirement("ND-15")
     @pytest.mark.parametrize(
         ("field", "value", "complaint"),
         [
@@ -182,6 +192,7 @@ class TestRouterAdvertisementEncoder:
         with pytest.raises(ValueError, match=complaint):
             replace(ADVERTISEMENT, **{field: value}).encode(GATEWAY, ALL_NODES)
 
+    @pytest.mark.requirement("ND-11")
     def test_preferred_lifetime_above_valid_raises_value_error(self):
         """ND-11."""
         prefix = PrefixInformation(IPv6Network("2001:db8::/64"), 3600, 3601)

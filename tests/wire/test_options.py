@@ -67,6 +67,7 @@ class TestLayout:
 
 
 class TestTolerance:
+    @pytest.mark.requirement("PBA-39", "MH-15")
     def test_unknown_options_are_kept_and_the_rest_is_read(self):
         """PBA-39, MH-15."""
         assert _received("1702 0001 c803 010203 1802 0004 c803 ffffff") == (
@@ -76,6 +77,7 @@ class TestTolerance:
             UnknownOption(200, b"\xff\xff\xff"),
         )
 
+    @pytest.mark.requirement("PBA-40")
     def test_any_order_and_alignment_is_accepted(self):
         """PBA-40: the prefix stands on 8n+5 here, the timestamp on 8n+1."""
         prefix = "1612 0040 20010db8010000010000000000000000"
@@ -89,6 +91,7 @@ class TestTolerance:
     def test_content_of_padding_is_ignored(self):
         assert _received("0103 ffffff 00 0100 1702 0001 00") == (HandoffIndicatorOption(1),)
 
+    @pytest.mark.requirement("MH-13")
     def test_reserved_fields_are_ignored(self):
         """MH-13."""
         assert _received("1702 ff01 1802 ff04 1904 ffff 0102") == (
@@ -123,6 +126,7 @@ class TestTolerance:
     def test_assigned_prefix_is_not_all_zero(self):
         assert not HomeNetworkPrefixOption(IPv6Network("2001:db8::/64")).is_all_zero
 
+    @pytest.mark.requirement("PBA-40")
     @pytest.mark.parametrize(
         "option",
         [
@@ -139,6 +143,7 @@ class TestTolerance:
 
 
 class TestRefusal:
+    @pytest.mark.requirement("PBA-40", "PBU-18")
     @pytest.mark.parametrize(
         "option",
         [
@@ -181,6 +186,7 @@ class TestRefusal:
         with pytest.raises(MalformedOption):
             _received(octets)
 
+    @pytest.mark.requirement("MH-17")
     @pytest.mark.parametrize(
         "octets",
         ["1703 0001", "c8ff 0000", "0103 0000", "0000 0017", "0000 0001"],
@@ -196,6 +202,7 @@ class TestBindingAuthorizationData:
     OPTION = BindingAuthorizationDataOption(bytes(range(12)))
     OCTETS = bytes.fromhex("050c 000102030405060708090a0b")
 
+    @pytest.mark.requirement("MH-16")
     def test_as_the_last_option_without_padding_it_is_read(self):
         """MH-16."""
         octets = mobility_header(6, BA_FIXED + b"\x01\x04" + bytes(4) + self.OCTETS)
@@ -203,6 +210,7 @@ class TestBindingAuthorizationData:
         assert message == ProxyBindingAcknowledgement(0, 0x0101, 3600, (self.OPTION,))
         assert encode(message, LMA, MAG) == octets
 
+    @pytest.mark.requirement("MH-16")
     @pytest.mark.parametrize("after", ["1702 0001 0000", "0000 0000 0000"], ids=["option", "Pad1"])
     def test_anything_behind_it_is_malformed(self, after: str):
         with pytest.raises(MalformedOption):
@@ -218,6 +226,7 @@ class TestBindingAuthorizationData:
 
 
 class TestEncodeOptions:
+    @pytest.mark.requirement("PBU-17")
     def test_options_are_padded_to_their_alignment(self):
         """PBU-17: 8n+4, 8n+2 and 8n+6 from the start of the header."""
         octets = encode_options(
@@ -240,6 +249,7 @@ class TestEncodeOptions:
         octets = encode_options((UnknownOption(200, bytes(14 + size)),), 8)
         assert octets[16 + size :].hex() == padding
 
+    @pytest.mark.requirement("PBU-18")
     def test_second_instance_raises_value_error(self):
         """PBU-18."""
         with pytest.raises(ValueError, match="option 23 may stand only once"):

@@ -64,6 +64,7 @@ def test_encoded_message_decodes_to_itself(message, source, destination):
     assert mobility_header.decode(encoded, source, destination) == message
 
 
+@pytest.mark.requirement("PBU-17", "MH-12")
 @few
 @given(messages)
 def test_encoded_message_is_framed_and_aligned(message):
@@ -87,6 +88,7 @@ def test_octets_behind_header_len_are_ignored(message, trailing):
     assert mobility_header.decode(encoded + trailing, LMA, MAG) == message
 
 
+@pytest.mark.requirement("MH-01")
 @few
 @given(messages, st.data())
 def test_single_bit_error_is_refused(message, data):
@@ -137,6 +139,7 @@ def test_message_cut_off_at_any_octet_is_truncated(vector: Vector):
             mobility_header.decode(vector.octets[:size], vector.source, vector.destination)
 
 
+@pytest.mark.requirement("MH-17")
 @pytest.mark.parametrize("vector", mobility_header_vectors(), ids=lambda v: v.name)
 def test_message_cut_off_with_header_len_adjusted_is_a_message_or_refused(vector: Vector):
     """MH-17: an option that the cut runs through condemns the message."""

@@ -168,6 +168,7 @@ def _is_read_alike(message: MobilityMessage) -> bool:
     )
 
 
+@pytest.mark.requirement("PBU-17")
 @settings(deadline=None, max_examples=200)
 @given(messages.filter(_is_read_alike))
 def test_both_encode_to_the_same_octets(message: MobilityMessage):

@@ -212,6 +212,7 @@ def dissected() -> dict[str, dict[str, list[str]]]:
     return dict(zip((name for name, _, _ in EXPECTED), rows, strict=True))
 
 
+@pytest.mark.requirement("PBU-17")
 @pytest.mark.parametrize(
     ("name", "values"),
     [(name, values) for name, _, values in EXPECTED],

@@ -31,6 +31,7 @@ class TestMobilityHeader:
         encoded = mobility_header.encode(vector.message, vector.source, vector.destination)
         assert encoded.hex(" ") == vector.octets.hex(" ")
 
+    @pytest.mark.requirement("MH-02")
     def test_checksum_of_zeroed_field_is_the_recorded_one(self, vector: Vector):
         """MH-02: pseudo-header and the whole message, its checksum field 0."""
         zeroed = vector.octets[:4] + bytes(2) + vector.octets[6:]

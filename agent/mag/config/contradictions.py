@@ -21,6 +21,7 @@ from mag.wire.ethernet import format_link_layer_address
 
 _T = TypeVar("_T")
 
+_MAX_LINUX_INTERFACE_OCTETS: Final = 15
 SMALLEST_PATH_MTU_OF_THE_KERNEL: Final = MINIMUM_IPV6_MTU + IPV6_HEADER_OCTETS
 
 
@@ -35,6 +36,7 @@ def find_contradictions(values: object) -> list[Fault]:
         _shared_link_layer_addresses,
         _overlapping_prefixes,
         _interfaces_on_both_sides,
+        _interfaces_that_linux_cannot_have,
         _path_mtus_too_small_for_the_kernel,
     )
     return [fault for check in checks for fault in check(tree)]
@@ -194,9 +196,40 @@ def _converted(convert: Callable[[object], _T], value: object) -> _T | None:
         return None
 
 
+def _is_on_the_kernel(tree: Mapping[str, Any]) -> bool:
+    kind: object = _mapping(tree.get("dataplane")).get("kind", "kernel")
+    return kind == "kernel"
+
+
+def _interfaces_that_linux_cannot_have(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    if not _is_on_the_kernel(tree):
+        return
+    core_interfaces = _mapping(tree.get("dataplane")).get("core_interfaces")
+    places: list[tuple[Location, Any]] = [
+        *((("access_links", name, "[key]"), name) for name in _mapping(tree.get("access_links"))),
+        *(
+            (("dataplane", "core_interfaces", position), name)
+            for position, name in enumerate(_sequence(core_interfaces))
+        ),
+    ]
+    for location, name in places:
+        if isinstance(name, str) and _is_refused_by_linux(name):
+            yield Fault(
+                location,
+                "must be an interface name as Linux has them:"
+                f" at most {_MAX_LINUX_INTERFACE_OCTETS} octets, no slashes or colons",
+            )
+
+
+def _is_refused_by_linux(interface: str) -> bool:
+    """As far as it goes beyond what no packet path takes; see dev_valid_name of the kernel."""
+    is_too_long = len(interface.encode()) > _MAX_LINUX_INTERFACE_OCTETS
+    return is_too_long or interface in (".", "..") or "/" in interface or ":" in interface
+
+
 def _path_mtus_too_small_for_the_kernel(tree: Mapping[str, Any]) -> Iterator[Fault]:
     """RFC 2473 §7.1: below this tunnel packets must be fragmented, which the kernel path cannot."""
-    if _mapping(tree.get("dataplane")).get("kind", "kernel") != "kernel":
+    if not _is_on_the_kernel(tree):
         return
     for name, lma in _mapping(tree.get("lmas")).items():
         path_mtu = _converted(_whole_number, _mapping(lma).get("path_mtu_octets"))

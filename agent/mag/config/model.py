@@ -120,12 +120,35 @@ class HeartbeatSection(Section):
     missing_allowed: Annotated[int, Between(1, 100)] = _DEFAULTS.heartbeat.missing_allowed
 
 
+class VppSection(Section):
+    """Where FD.io VPP is, and what of it is the gateway's."""
+
+    api_socket: SocketPath = Path("/run/vpp/api.sock")
+    stats_socket: SocketPath = Path("/run/vpp/stats.sock")
+    punt_socket: SocketPath = Path("/run/mag/punt.sock")
+    """Of the agent, in a directory that VPP may write to: where VPP hands it signalling."""
+    mobility_table: Annotated[int, Between(1, 2**32 - 2)] = 5213
+    """IPv6 table for access interfaces; becomes the gateway's."""
+    core_table: Annotated[int, Between(0, 2**32 - 2)] = 0
+    """IPv6 table with the routes to the LMAs."""
+    hand_off: Switch = False
+    """Spread the tunnel packets of one LMA over VPP's workers."""
+
+
 class DataplaneSection(Section):
     """The packet path."""
 
-    kind: Literal["kernel"] = "kernel"
+    kind: Literal["kernel", "vpp"] = "kernel"
     core_interfaces: Annotated[tuple[InterfaceName, ...], Field(min_length=1)]
     """Interfaces towards the LMAs."""
+    vpp: VppSection = VppSection()
+
+    @field_validator("vpp")
+    @classmethod
+    def _vpp_is_in_use(cls, value: VppSection, info: ValidationInfo) -> VppSection:
+        if info.data.get("kind") == "kernel" and value != VppSection():
+            raise refusal("has no effect with kind: kernel")
+        return value
 
 
 class AdminSection(Section):

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import structlog
+
 from mag.config.model import AccessLinkSection, AttachTrigger
 from mag.daemon.pump import Pump
 from mag.protocol.attachment import Attachment, HandoffHint
@@ -20,6 +22,8 @@ MUTE_S: Final = 5.0
 """Frames of a node without profile are not looked at again for so long."""
 MAX_MUTED: Final = 4096
 MAX_BEING_IDENTIFIED: Final = 10_000
+
+_log = structlog.get_logger()
 
 
 class Attachments:
@@ -43,6 +47,7 @@ class Attachments:
         self._policy = policy
         self._ports = ports
         self._links = links
+        self._gateway_address = core.settings.fixed_mag_link_layer_address
         self._note = note
         self._tasks = tasks
         self._being_identified: set[tuple[str, bytes]] = set()
@@ -87,6 +92,8 @@ class Attachments:
             raise ControlError("the gateway is stopping")
         if access_interface not in self._ports:
             raise ControlError(f"{access_interface} is no access link of this gateway")
+        if mn_link_layer_address == self._gateway_address:
+            raise ControlError("the link-layer address is the gateway's own")
         mn_id = mn_id or await self._policy.identify(mn_link_layer_address)
         if mn_id is None:
             raise ControlError(
@@ -107,6 +114,8 @@ class Attachments:
         before = self._core.binding_update_list.by_interface(mn_id, attachment)
         if before is not None and before.attachment.access_interface != access_interface:
             self.lost(before.attachment.access_interface, mn_link_layer_address)
+            moved = facts | {"from": before.attachment.access_interface}
+            self._note(LogEntry("node_moved", Level.INFO, moved))
         self._core.attach(attachment, profile, self._pump.now())
         self._pump.wake()
         entry = self._core.binding_update_list.by_interface(mn_id, attachment)
@@ -194,6 +203,10 @@ class Attachments:
             where = _where(access_interface, mn_link_layer_address)
             refusal = where | {"reason": str(error)}
             self._note(LogEntry("attachment_refused", Level.INFO, refusal))
+        except Exception as error:
+            # One node's trouble, of whatever kind, is nobody else's.
+            self.refused["internal_error"] += 1
+            _log.error("attachment_failed", exc_info=error, **_where(*key))
         finally:
             self._being_identified.discard(key)
 

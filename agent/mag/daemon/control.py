@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from ipaddress import IPv6Address
+from typing import Final
 
 from mag import __version__
 from mag.config.model import AttachTrigger
@@ -25,12 +26,16 @@ from mag.services.metrics import discarded_on_access_links
 from mag.wire.ethernet import format_link_layer_address, parse_link_layer_address
 from mag.wire.iana import status_name
 
+COUNTERS_VALID_S: Final = 1.0
+
 
 class Control:
     """Reads and steers one gateway; see GatewayControl."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._counters = DataplaneCounters()
+        self._counters_until = 0.0
 
     def status(self) -> Document:
         """Identity, version, uptime and how many bindings there are."""
@@ -165,11 +170,18 @@ class Control:
         return chosen
 
     async def _read_counters(self) -> DataplaneCounters:
-        """What the packet path has counted; nothing while it cannot be read."""
-        try:
-            return await self._gateway.dataplane.counters()
-        except DataplaneError:
-            return DataplaneCounters()
+        """What the packet path has counted; nothing while it cannot be read.
+
+        Reading takes the packet path's time, which attaching nodes need: once a second will do.
+        """
+        now = self._gateway.pump.now()
+        if now >= self._counters_until:
+            self._counters_until = now + COUNTERS_VALID_S
+            try:
+                self._counters = await self._gateway.dataplane.counters()
+            except DataplaneError:
+                self._counters = DataplaneCounters()
+        return self._counters
 
     def _rows(
         self, entries: Iterable[BindingUpdateListEntry], counters: DataplaneCounters

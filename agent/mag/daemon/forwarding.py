@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -14,7 +14,7 @@ from mag.dataplane.base import (
     LmaTunnel,
     MobileNodeForwarding,
 )
-from mag.dataplane.reconciler import Reconciler
+from mag.dataplane.reconciler import Outcome, Reconciler
 from mag.protocol.events import Binding
 
 FIRST_RETRY_S: Final = 0.5
@@ -33,13 +33,19 @@ class Forwarding:
         proxy_care_of_address: IPv6Address,
         tunnel_mtus: Mapping[IPv6Address, int],
         on_ready: Callable[[int], None],
+        rebuild: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        """tunnel_mtus: largest inner packet, in octets, by LMA. on_ready: takes binding ids."""
+        """tunnel_mtus: largest inner packet, in octets, by LMA. on_ready: takes binding ids.
+
+        rebuild: makes what all bindings share anew where something else may have taken it away.
+        """
         self.failures: Counter[str] = Counter()
         self._reconciler = reconciler
         self._proxy_care_of_address = proxy_care_of_address
         self._tunnel_mtus = tunnel_mtus
         self._on_ready = on_ready
+        self._rebuild = rebuild
+        self._is_doubtful = False
         self._changed = asyncio.Event()
         self._awaited: dict[int, MobileNodeForwarding] = {}
         """Wanted for bindings whose core has not been told yet that it is there."""
@@ -70,20 +76,41 @@ class Forwarding:
         self._reconciler.unwant(_record(binding))
         self._changed.set()
 
+    def doubt(self) -> None:
+        """Something else may have changed the packet path: look, and put back what is missing."""
+        self._is_doubtful = True
+        self._changed.set()
+
     async def run(self) -> None:
         """Apply what is due, until cancelled; what fails is tried again at a slowing pace."""
+        loop = asyncio.get_running_loop()
+        retry: asyncio.TimerHandle | None = None
         while True:
             await self._changed.wait()
             self._changed.clear()
+            if retry is not None:
+                retry.cancel()
+                retry = None
             if await self._converge():
                 self._retry_s = FIRST_RETRY_S
             else:
-                asyncio.get_running_loop().call_later(self._retry_s, self._changed.set)
+                self._is_doubtful = True
+                retry = loop.call_later(self._retry_s, self._changed.set)
                 self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
+
+    async def _apply(self) -> tuple[Outcome, ...]:
+        if not self._is_doubtful or self._rebuild is None:
+            return await self._reconciler.converge()
+        await self._rebuild()
+        outcomes = await self._reconciler.resync()
+        self._is_doubtful = False
+        if outcomes:
+            _log.warning("dataplane_restored", operations=len(outcomes))
+        return outcomes
 
     async def _converge(self) -> bool:
         try:
-            outcomes = await self._reconciler.converge()
+            outcomes = await self._apply()
         except DataplaneError as error:
             self._failed(error)
             return False

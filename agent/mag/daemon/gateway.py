@@ -3,9 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+)
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import Any, Final
 
 import structlog
 
@@ -13,7 +21,7 @@ from mag.config.model import Configuration
 from mag.daemon.attachments import Attachments
 from mag.daemon.forwarding import Forwarding
 from mag.daemon.pump import Pump
-from mag.dataplane.base import AccessLink, Dataplane
+from mag.dataplane.base import AccessLink, Dataplane, DataplaneError
 from mag.dataplane.reconciler import Reconciler
 from mag.protocol.events import (
     AdvertisePrefixes,
@@ -29,8 +37,9 @@ from mag.protocol.events import (
     WithdrawPrefixes,
 )
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.registration import LossReason
 from mag.services import router_advertisement
-from mag.services.access_link import AccessLinkPort
+from mag.services.access_link import AccessLinkError, AccessLinkPort
 from mag.services.event_log import (
     Level,
     LogEntry,
@@ -45,6 +54,9 @@ from mag.services.log_limiter import LogLimiter
 from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
+from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS, wake_up
+
+LINK_MONITOR_RETRY_S: Final = 1.0
 
 _log = structlog.get_logger()
 
@@ -60,6 +72,10 @@ class Adapters:
     """By access interface."""
     link_states: Callable[[Collection[str]], AsyncIterator[LinkState]]
     """Tells the state of each named interface, then every change."""
+    keep_connected: (
+        Callable[[Callable[[], Awaitable[object]]], Coroutine[Any, Any, None]] | None
+    ) = None
+    """For a packet path that may go and come back: restores it, with what it is called with."""
 
 
 class Gateway:
@@ -84,6 +100,7 @@ class Gateway:
         }
         self.ports = adapters.ports
         self._link_states = adapters.link_states
+        self._keep_connected = adapters.keep_connected
         self._tasks = tasks
         self._background: list[asyncio.Task[None]] = []
         self._limiter = LogLimiter()
@@ -102,6 +119,8 @@ class Gateway:
             proxy_care_of_address=configuration.proxy_care_of_address,
             tunnel_mtus=self._tunnel_mtus,
             on_ready=self._forwarding_ready,
+            # A path that goes and comes back as a whole has its own way to be restored.
+            rebuild=None if adapters.keep_connected else adapters.dataplane.open,
         )
         self.attachments = Attachments(
             core=core,
@@ -148,27 +167,33 @@ class Gateway:
         self.transport.open(self._receive_message)
         for port in self.ports.values():
             port.open(self.attachments.signal)
+        for interface in self.ports:
+            self._wake_nodes(interface)
         self.core.begin(self.pump.now())
         self.pump.wake()
         self._background = [
             self._tasks.create_task(self.forwarding.run()),
             self._tasks.create_task(self._watch_links()),
         ]
+        if self._keep_connected is not None:
+            restoring = self._keep_connected(self.reconciler.resync)
+            self._background.append(self._tasks.create_task(restoring))
 
     async def close(self) -> None:
         """End all service and take away everything of ours, in bounded time."""
         shutdown = self.configuration.shutdown
         self.attachments.close()
-        if shutdown.deregister:
-            await self._end_all_bindings(shutdown.timeout_s)
-        for task in self._background:
-            task.cancel()
-        for port in self.ports.values():
-            port.close()
-        self.pump.close()
-        self.transport.close()
-        await self.dataplane.close(remove=self._has_dataplane)
-        self.stream.close()
+        async with contextlib.AsyncExitStack() as whatever_happens:
+            whatever_happens.callback(self.stream.close)
+            whatever_happens.push_async_callback(self.dataplane.close, remove=self._has_dataplane)
+            whatever_happens.callback(self.transport.close)
+            whatever_happens.callback(self.pump.close)
+            for port in self.ports.values():
+                whatever_happens.callback(port.close)
+            for task in self._background:
+                whatever_happens.callback(task.cancel)
+            if shutdown.deregister:
+                await self._end_all_bindings(shutdown.timeout_s)
 
     def note(self, entry: LogEntry) -> None:
         """Write to the log and tell whoever watches."""
@@ -189,10 +214,35 @@ class Gateway:
         self.pump.wake()
 
     async def _watch_links(self) -> None:
-        async for state in self._link_states(self.ports.keys()):
-            self._access_mtus[state.interface] = state.mtu_octets
-            if not state.is_up:
-                self.attachments.link_down(state.interface)
+        last: dict[str, LinkState] = {}
+        while True:
+            try:
+                async for state in self._link_states(self.ports.keys()):
+                    self._link_changed(state, last.get(state.interface))
+                    last[state.interface] = state
+            except (OSError, DataplaneError) as error:
+                _log.error("link_monitor_failed", reason=str(error))
+            await asyncio.sleep(LINK_MONITOR_RETRY_S)
+
+    def _link_changed(self, state: LinkState, before: LinkState | None) -> None:
+        self._access_mtus[state.interface] = state.mtu_octets
+        facts = {"access_interface": state.interface}
+        if not state.is_up:
+            self.note(LogEntry("access_link_down", Level.WARNING, facts))
+            self.attachments.link_down(state.interface)
+        elif before is not None and (not before.is_up or before.index != state.index):
+            self.note(LogEntry("access_link_up", Level.INFO, facts))
+            self._link_is_back(state.interface)
+
+    def _link_is_back(self, interface: str) -> None:
+        """With the link went our addresses on it; with an interface that was made anew, all."""
+        try:
+            self.ports[interface].reopen()
+        except AccessLinkError as error:  # it is gone again; its return will be told
+            _log.error("access_link_failed", reason=str(error))
+            return
+        self.forwarding.doubt()
+        self._wake_nodes(interface)
 
     # Effects
 
@@ -214,14 +264,24 @@ class Gateway:
                 self._advertise(binding)
             case WithdrawPrefixes(binding):
                 self._withdraw(binding)
-            case BindingLost(binding):
+            case BindingLost(binding, reason):
                 self.attachments.lost(binding.access_interface, binding.mn_link_layer_id)
+                if reason is not LossReason.DETACHED:
+                    self._wake_nodes(binding.access_interface, binding.mn_link_layer_id)
                 self.attachments.settled(binding.binding_id)
                 if not len(self.core.binding_update_list):
                     self._list_is_empty.set()
             case ProxyBindingAcknowledgementReceived(binding=binding, round_trip_s=seconds):
                 lma = self.lma_names[binding.lma_address]
                 self.metrics.pba_round_trip_seconds.labels(lma).observe(seconds)
+
+    def _wake_nodes(
+        self, interface: str, mn_link_layer_address: bytes = ALL_NODES_LINK_LAYER_ADDRESS
+    ) -> None:
+        """Have nodes that are there without a binding say something: that is what attaches them."""
+        if not self.attachments.is_closed:
+            query = wake_up(self.core.settings.fixed_mag_link_local_address)
+            self.ports[interface].send(query, mn_link_layer_address)
 
     def _advertise(self, binding: Binding) -> None:
         tunnel_mtu = self._tunnel_mtus[binding.lma_address]

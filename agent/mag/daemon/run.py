@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import socket
 import time
 from enum import IntEnum
 from typing import Any, Final
@@ -10,22 +11,22 @@ from typing import Any, Final
 import structlog
 
 from mag import __version__
-from mag.config.model import AttachTrigger, Configuration
+from mag.config.model import Configuration
+from mag.daemon.assembly import assemble
 from mag.daemon.control import Control
-from mag.daemon.gateway import Adapters, Gateway
+from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DataplaneError
-from mag.dataplane.kernel.backend import KernelDataplane
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.services.access_link import AccessLinkError, PacketSocketPort
+from mag.services.access_link import AccessLinkError
 from mag.services.admin_api import AdminApi, AdminSocketError
 from mag.services.event_log import Level, LogEntry
-from mag.services.link_monitor import watch_links
 from mag.services.log_setup import configure_logging
-from mag.services.mobility_transport import RawSocketTransport, TransportError
-from mag.services.policy_store import ConfiguredPolicyStore
+from mag.services.mobility_transport import TransportError
 
 CLEAN_UP_S: Final = 10.0
 """Longest time for leaving, beside the configured wait for the LMAs."""
+
+MAX_SOCKET_NAME_OCTETS: Final = 108
 
 _log = structlog.get_logger()
 
@@ -66,10 +67,32 @@ async def _run(configuration: Configuration) -> ExitCode:
 
 async def _serve(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> ExitCode:
     try:
-        # First the socket: a gateway that is running already must notice nothing of us.
+        # First what is for one only: a gateway that is running already must notice nothing of us.
+        claim = _claim(gateway.configuration)
         await api.open()
-    except AdminSocketError as error:
+    except (OSError, AdminSocketError) as error:
         return _cannot_start(error)
+    with claim:
+        return await _serve_alone(gateway, api, stop)
+
+
+def _claim(configuration: Configuration) -> socket.socket:
+    """Claim the network namespace, or this VPP, for as long as the socket is open.
+
+    Raises OSError. Abstract names are those of the network namespace, and go with their process.
+    """
+    vpp = configuration.dataplane.vpp
+    scope = "kernel" if configuration.dataplane.kind == "kernel" else f"vpp {vpp.api_socket}"
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0vpp-mag {scope}"[:MAX_SOCKET_NAME_OCTETS])
+    except OSError:
+        claim.close()
+        raise OSError("another gateway is running on this packet path") from None
+    return claim
+
+
+async def _serve_alone(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> ExitCode:
     code = ExitCode.OK
     try:
         await gateway.open()
@@ -89,42 +112,26 @@ async def _leave(gateway: Gateway, api: AdminApi) -> bool:
     try:
         async with asyncio.timeout(limit_s):
             await gateway.close()
-            await api.close()
     except TimeoutError:
         _log.error("clean_up_incomplete", reason=f"not done within {limit_s:g} s")
         return False
-    except DataplaneError as error:
-        _log.error("clean_up_incomplete", reason=str(error))
-        await api.close()
+    except Exception as error:
+        _log.error("clean_up_incomplete", reason=str(error), exc_info=error)
         return False
+    finally:
+        await api.close()
     return True
 
 
 def _build(configuration: Configuration, tasks: asyncio.TaskGroup) -> Gateway:
-    settings = configuration.protocol_settings()
     core = MobileAccessGateway(
-        settings,
+        configuration.protocol_settings(),
         [lma.address for lma in configuration.lmas.values()],
         random.SystemRandom(),
         # Every start is one without bindings, and the clock has moved on since the last.
         restart_counter=int(time.time()),
     )
-    coa = configuration.proxy_care_of_address
-    adapters = Adapters(
-        transport=RawSocketTransport(coa),
-        dataplane=KernelDataplane(coa, configuration.dataplane.core_interfaces),
-        policy=ConfiguredPolicyStore(configuration.policy_directory),
-        ports={
-            interface: PacketSocketPort(
-                interface,
-                gateway_link_layer_address=settings.fixed_mag_link_layer_address,
-                pass_unknown_sources=AttachTrigger.ANY_FRAME in link.attach_triggers,
-            )
-            for interface, link in configuration.access_links.items()
-        },
-        link_states=watch_links,
-    )
-    return Gateway(configuration, core, adapters, tasks)
+    return Gateway(configuration, core, assemble(configuration), tasks)
 
 
 def _cannot_start(error: Exception) -> ExitCode:

@@ -60,6 +60,7 @@ class FakeDataplane:
         self._may_answer.set()
         self.batches: list[tuple[Operation, ...]] = []
         """What each call of `apply` was given."""
+        self.dumps = 0
         self.missing: tuple[str, ...] = ()
         """What `status` says that this machine lacks."""
 
@@ -147,6 +148,7 @@ class FakeDataplane:
     async def dump(self) -> ForwardingState:
         """What is there."""
         self._check_open("dump")
+        self.dumps += 1
         return ForwardingState(dict(self._tunnels), dict(self._links), dict(self._nodes))
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:

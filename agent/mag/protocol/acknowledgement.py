@@ -105,10 +105,14 @@ def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: Outstandin
 
 
 def discard_reason_without_match(
-    entries: tuple[BindingUpdateListEntry, ...],
+    acknowledgement: ProxyBindingAcknowledgement, entries: tuple[BindingUpdateListEntry, ...]
 ) -> DiscardReason:
     """Why a PBA that answers nothing answers nothing."""
-    return DiscardReason.UNMATCHED if entries else DiscardReason.NO_BINDING
+    if not entries:
+        return DiscardReason.NO_BINDING
+    if any(acknowledgement.sequence in entry.settled for entry in entries):
+        return DiscardReason.LATE
+    return DiscardReason.UNMATCHED
 
 
 def _can_be_home_network_prefix(prefix: IPv6Network) -> bool:

@@ -1,5 +1,6 @@
 """The Binding Update List (RFC 5213 §6.1, RFC 6275 §11.1)."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
@@ -37,6 +38,8 @@ class BindingUpdateListEntry:
     """Monotonic; likewise."""
     outstanding: list[OutstandingRequest] = field(default_factory=list)
     """Sent since the last reply that counted, oldest first (interpretation INT-27)."""
+    settled: tuple[int, ...] = ()
+    """Sequence numbers of the last exchange that is over: replies to them are merely late."""
     attempts: int = 0
     """PBUs sent for the current request; 2 and up are retransmissions."""
     backoff_s: float = 0.0
@@ -86,6 +89,8 @@ class BindingUpdateList:
         self._by_mn_id: dict[bytes, list[BindingUpdateListEntry]] = {}
         self._by_link: dict[tuple[str, bytes], BindingUpdateListEntry] = {}
         self._by_prefix: dict[IPv6Network, BindingUpdateListEntry] = {}
+        self._prefix_lengths: Counter[int] = Counter()
+        """Prefixes of each length; only lengths in use are there."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -125,12 +130,15 @@ class BindingUpdateList:
         entry.home_network_prefixes = prefixes
         for prefix in prefixes:
             self._by_prefix[prefix] = entry
+            self._prefix_lengths[prefix.prefixlen] += 1
 
     def release_prefixes(self, entry: BindingUpdateListEntry) -> None:
         """Take the prefixes off the entry."""
         for prefix in entry.home_network_prefixes:
             del self._by_prefix[prefix]
+            self._prefix_lengths[prefix.prefixlen] -= 1
         entry.home_network_prefixes = ()
+        self._prefix_lengths = +self._prefix_lengths
 
     def by_id(self, binding_id: int) -> BindingUpdateListEntry | None:
         """The entry with this binding id."""
@@ -148,6 +156,22 @@ class BindingUpdateList:
     def by_link(self, access_interface: str, link_layer_id: bytes) -> BindingUpdateListEntry | None:
         """The entry whose node sends with this link-layer address on this access link."""
         return self._by_link.get((access_interface, link_layer_id))
+
+    def holders_of(self, prefix: IPv6Network) -> list[BindingUpdateListEntry]:
+        """The entries that hold this prefix, one it lies in, or one that lies in it."""
+        lengths = self._prefix_lengths
+        holders = [
+            self._by_prefix.get(prefix.supernet(new_prefix=length))
+            for length in lengths
+            if length <= prefix.prefixlen
+        ]
+        if any(length > prefix.prefixlen for length in lengths):  # rare enough for a search
+            holders += [
+                entry
+                for held, entry in self._by_prefix.items()
+                if held.prefixlen > prefix.prefixlen and held.subnet_of(prefix)
+            ]
+        return list(dict.fromkeys(entry for entry in holders if entry is not None))
 
     def by_prefix(self, prefix: IPv6Network) -> BindingUpdateListEntry | None:
         """The entry that holds exactly this home network prefix."""

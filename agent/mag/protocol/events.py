@@ -31,6 +31,8 @@ class DiscardReason(StrEnum):
     MISSING_MN_IDENTIFIER = "missing_mn_identifier"
     NO_BINDING = "no_binding"
     UNMATCHED = "unmatched"
+    LATE = "late"
+    """Its request has been answered: normal after a retransmission (INT-10, INT-27)."""
     TIMESTAMP_MISMATCHED = "timestamp_mismatched"
     ECHO_MISMATCHED = "echo_mismatched"
 

@@ -240,7 +240,7 @@ class MobileAccessGateway:
         )
         found = find_request(acknowledgement, entries)
         if found is None:
-            self._discard(discard_reason_without_match(entries), peer.address)
+            self._discard(discard_reason_without_match(acknowledgement, entries), peer.address)
         elif has_wrong_timestamp(acknowledgement, found[1]):
             self._discard(DiscardReason.TIMESTAMP_MISMATCHED, peer.address)
         elif not echoes(acknowledgement, *found):

@@ -4,6 +4,8 @@ from typing import Final
 
 TICKS_PER_S: Final = 65536
 """The Timestamp option counts 1/65536 s (RFC 5213 §8.8)."""
+MAX_STEP_BACK_S: Final = 2
+"""Further back, a clock has been corrected."""
 
 
 class SequenceCounter:
@@ -24,7 +26,8 @@ class TimestampSource:
     """Timestamps of which no two are equal and none is older than the one before it.
 
     An LMA answers an equal timestamp with status 156 and so blames the clock (interpretation
-    INT-07), hence one tick more whenever the clock has not moved on, or has been set back.
+    INT-07), hence one tick more whenever the clock has not moved on, or has stepped back a little.
+    A clock that was far ahead and is right again is followed: what it had said was not accepted.
     """
 
     def __init__(self) -> None:
@@ -32,5 +35,8 @@ class TimestampSource:
 
     def next(self, utc: float) -> int:
         """utc: seconds since 1970. Returns ticks of 1/65536 s."""
-        self._last = max(int(utc * TICKS_PER_S), self._last + 1)
-        return self._last
+        ticks = int(utc * TICKS_PER_S)
+        if ticks > self._last - MAX_STEP_BACK_S * TICKS_PER_S:
+            ticks = max(ticks, self._last + 1)
+        self._last = ticks
+        return ticks

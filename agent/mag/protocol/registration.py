@@ -42,6 +42,8 @@ class RegistrationInput(StrEnum):
     """A reply refused; asking again makes sense."""
     REJECTED_FOR_GOOD = "rejected_for_good"
     """A reply refused; only an operator can change that."""
+    UNSENDABLE = "unsendable"
+    """What is to be asked fits into no message."""
     ECHO_MISMATCHED = "echo_mismatched"
     """A reply matched the request but did not echo its options (RFC 5213 §6.9.1.2(6))."""
     TIMER_DUE = "timer_due"
@@ -124,6 +126,7 @@ TRANSITIONS: Final[
     (_State.REGISTERING, _Input.REJECTED_FOR_NOW): (_State.REJECTED, _Action.DENY),
     (_State.REGISTERING, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.REGISTERING, _Input.ECHO_MISMATCHED): (_State.HELD, _Action.HOLD),
+    (_State.REGISTERING, _Input.UNSENDABLE): (_State.HELD, _Action.HOLD),
     (_State.REGISTERING, _Input.TIMER_DUE): (_State.REGISTERING, _Action.RETRANSMIT),
     # A node that came back while its old binding was being ended may still hold a lifetime.
     (_State.REGISTERING, _Input.LIFETIME_ENDED): (_State.REGISTERING, _Action.DENY),
@@ -143,6 +146,7 @@ TRANSITIONS: Final[
     (_State.REFRESHING, _Input.REJECTED_FOR_NOW): (_State.REJECTED, _Action.DENY),
     (_State.REFRESHING, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.REFRESHING, _Input.ECHO_MISMATCHED): (_State.SILENT, _Action.STOP_SENDING),
+    (_State.REFRESHING, _Input.UNSENDABLE): (_State.SILENT, _Action.STOP_SENDING),
     (_State.REFRESHING, _Input.TIMER_DUE): (_State.REFRESHING, _Action.RETRANSMIT),
     (_State.REFRESHING, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.REFRESHING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
@@ -170,6 +174,7 @@ TRANSITIONS: Final[
     (_State.DEREGISTERING, _Input.REJECTED_FOR_NOW): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.REJECTED_FOR_GOOD): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.ECHO_MISMATCHED): (_State.GONE, _Action.DISCARD_ENTRY),
+    (_State.DEREGISTERING, _Input.UNSENDABLE): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.TIMER_DUE): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.NONE),

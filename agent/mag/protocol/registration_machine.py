@@ -131,7 +131,7 @@ class RegistrationMachine:
         peer.last_heard_at = now
         peer.answered[kind, acknowledgement.status] += 1
         entry.last_status = acknowledgement.status
-        entry.outstanding.clear()
+        self._settle(entry)
         self._emit(
             ProxyBindingAcknowledgementReceived(
                 snapshot(entry), kind, acknowledgement.status, now - outstanding.sent_at
@@ -157,9 +157,9 @@ class RegistrationMachine:
             self._reject(entry, StatusReaction(Pace.BACK_OFF), None, defect, now)
             return
         for prefix in grant.home_network_prefixes:
-            holder = self._list.by_prefix(prefix)
-            if holder is not None and holder is not entry:
-                self.apply(holder, RegistrationInput.SUPERSEDED, now)
+            for holder in self._list.holders_of(prefix):
+                if holder is not entry:
+                    self.apply(holder, RegistrationInput.SUPERSEDED, now)
         refresh_after_s = grant.lifetime_s * self._settings.refresh_fraction
         if grant.refresh_interval_s:  # §6.2.4 of RFC 6275: a hint to come earlier, never later
             refresh_after_s = min(refresh_after_s, grant.refresh_interval_s)
@@ -180,9 +180,9 @@ class RegistrationMachine:
     def _conflict(self, entry: BindingUpdateListEntry, grant: Grant) -> str | None:
         """An LMA may move its own prefixes between our bindings, not take another LMA's."""
         for prefix in grant.home_network_prefixes:
-            holder = self._list.by_prefix(prefix)
-            if holder is not None and holder.lma_address != entry.lma_address:
-                return f"the LMA granted {prefix}, which {holder.lma_address} has assigned here"
+            for holder in self._list.holders_of(prefix):
+                if holder.lma_address != entry.lma_address:
+                    return f"the LMA granted {prefix}, which {holder.lma_address} has assigned here"
         return None
 
     def _reject(
@@ -216,9 +216,15 @@ class RegistrationMachine:
                 return 0.0
         return entry.backoff_s
 
+    @staticmethod
+    def _settle(entry: BindingUpdateListEntry) -> None:
+        """The exchange is over; whatever is still to come of it is late."""
+        entry.settled = tuple(request.sequence for request in entry.outstanding)
+        entry.outstanding.clear()
+
     def silence(self, entry: BindingUpdateListEntry, now: float) -> None:
         """§6.9.1.2(6): after a reply that is not ours to accept, no PBU until an operator acts."""
-        entry.outstanding.clear()
+        self._settle(entry)
         self.apply(entry, RegistrationInput.ECHO_MISMATCHED, now)
         if entry.state is RegistrationState.HELD:
             reason = "the LMA's reply did not echo the options of the request"
@@ -243,8 +249,15 @@ class RegistrationMachine:
     def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
         """The PBUs that are due, each built and timestamped at this moment."""
         to_send, self._to_send = self._to_send, {}
-        entries = (self._list.by_id(binding_id) for binding_id in to_send)
-        return [self._send(entry, now, utc) for entry in entries if entry is not None]
+        messages = []
+        for binding_id in to_send:
+            if entry := self._list.by_id(binding_id):
+                try:
+                    messages.append(self._send(entry, now, utc))
+                except ValueError as error:  # one that fits into no message, and only that one
+                    self.apply(entry, RegistrationInput.UNSENDABLE, now)
+                    self._emit(BindingRejected(snapshot(entry), None, str(error), None))
+        return messages
 
     # Actions
 
@@ -261,9 +274,11 @@ class RegistrationMachine:
         self._begin_request(entry, Request(0, HandoffIndicator.UNKNOWN), now)
 
     def _begin_request(self, entry: BindingUpdateListEntry, request: Request, now: float) -> None:
-        """A new exchange; replies to the one before it no longer count (RFC 6275 §11.1)."""
+        """A new exchange. A grant that is still under way for the one before it is as good, unless
+        the one asks for what the other gives up."""
+        if request.lifetime_s == 0 or entry.request.lifetime_s == 0:
+            self._settle(entry)
         entry.request = request
-        entry.outstanding.clear()
         entry.attempts = 0
         entry.backoff_s = self._settings.initial_bindack_timeout_s
         self._request_to_send(entry, now)

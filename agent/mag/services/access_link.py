@@ -46,6 +46,9 @@ class AccessLinkPort(Protocol):
     def open(self, receive: Callable[[NodeSignal], None]) -> None:
         """Begin to listen in the running loop. Raises AccessLinkError."""
 
+    def reopen(self) -> None:
+        """The interface is back, perhaps another one of the name. Raises AccessLinkError."""
+
     def know(self, mn_link_layer_address: bytes) -> None:
         """Frames from this node are no news until `forget`; Router Solicitations always are."""
 
@@ -95,6 +98,11 @@ class PacketSocketPort:
         packet_socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         self._bind(packet_socket)
         asyncio.get_running_loop().add_reader(packet_socket, self._drain)
+
+    def reopen(self) -> None:
+        """Listen on the interface that has the name now."""
+        if self._socket is not None:
+            self._bind(self._socket)
 
     def _bind(self, packet_socket: socket.socket) -> None:
         try:

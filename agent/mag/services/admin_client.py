@@ -29,7 +29,6 @@ class AdminClient:
         self._session = aiohttp.ClientSession(
             "http://gateway",
             connector=aiohttp.UnixConnector(str(self._path)),
-            timeout=aiohttp.ClientTimeout(total=_ANSWER_S, sock_connect=_CONNECT_S),
         )
         return self
 
@@ -80,7 +79,7 @@ class AdminClient:
             "handoff": handoff,
             "wait_s": wait_s,
         }
-        return await self._call("POST", "/v1/attachments", body)
+        return await self._call("POST", "/v1/attachments", body, patience_s=wait_s or 0.0)
 
     async def detach(
         self,
@@ -117,9 +116,20 @@ class AdminClient:
             raise AdminError("the client is not open: use `async with`")
         return self._session
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Document:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        patience_s: float = 0.0,
+    ) -> Document:
+        """patience_s: how much longer than usual the answer may take."""
+        timeout = aiohttp.ClientTimeout(total=_ANSWER_S + patience_s, sock_connect=_CONNECT_S)
         try:
-            async with self._open_session.request(method, path, json=body) as response:
+            async with self._open_session.request(
+                method, path, json=body, timeout=timeout
+            ) as response:
                 document: Document = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise AdminError(self._unreachable(error)) from None

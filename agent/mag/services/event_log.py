@@ -16,6 +16,7 @@ from mag.protocol.events import (
     BindingLost,
     BindingRefreshed,
     BindingRejected,
+    DiscardReason,
     Event,
     ForwardingInstalled,
     ForwardingUnwanted,
@@ -87,7 +88,8 @@ def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
     match event:
         case MessageDiscarded(reason, source):
             facts: Facts = {"reason": str(reason), "source": str(source)}
-            return LogEntry("message_discarded", Level.WARNING, facts)
+            level = Level.DEBUG if reason == DiscardReason.LATE else Level.WARNING
+            return LogEntry("message_discarded", level, facts)
         case AttachmentRefused(mn_id, refusal):
             facts = {"mn_id": text_of_mn_id(mn_id), "reason": refusal.value}
             return LogEntry("attachment_refused", Level.WARNING, facts)

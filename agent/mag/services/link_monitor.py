@@ -21,6 +21,8 @@ class LinkState:
     is_up: bool
     """Administratively up and with carrier; False also when the interface is gone."""
     mtu_octets: int
+    index: int = 0
+    """Another one than before: the interface was made anew."""
 
 
 async def watch_links(interfaces: Collection[str]) -> AsyncIterator[LinkState]:
@@ -53,4 +55,5 @@ def _link_state(message: Any) -> LinkState | None:
         interface=message.get_attr("IFLA_IFNAME"),
         is_up=kind == _RTM_NEWLINK and bool(flags & _IFF_UP) and bool(flags & _IFF_LOWER_UP),
         mtu_octets=message.get_attr("IFLA_MTU") or 0,
+        index=message["index"],
     )

@@ -9,7 +9,14 @@ LINES_PER_S: Final = 1.0
 BURST: Final = 20
 
 CAUSED_BY_OTHERS: Final = frozenset(
-    {"message_discarded", "binding_error_received", "attachment_detected", "attachment_refused"}
+    {
+        "message_discarded",
+        "binding_error_received",
+        "attachment_detected",
+        "attachment_refused",
+        "node_moved",
+        "binding_rejected",
+    }
 )
 """Entries that a message or a frame brings about, however senseless it is."""
 

@@ -23,6 +23,7 @@ NOBODY = IPv6Address("2001:db8:9::1")
 OTHER_LENGTHS = ("2001:db8:20:10::/60", "2001:db8:30::/56")
 
 
+@pytest.mark.requirement("FWD-01", "FWD-02", "FWD-03", "PBA-28")
 @pytest.mark.parametrize(("node", "lma"), [(ALICE, LMA_A), (BOB, LMA_B)], ids=["Alice", "Bob"])
 @pytest.mark.parametrize("has_limit", [False, True], ids=["plain", "encapsulation limit"])
 async def test_packet_to_a_bound_prefix_reaches_link_and_mac_of_the_node(
@@ -39,6 +40,7 @@ async def test_packet_to_a_bound_prefix_reaches_link_and_mac_of_the_node(
     ]
 
 
+@pytest.mark.requirement("ACFG-01", "ACFG-05", "LLA-01")
 async def test_any_address_of_the_prefix_is_the_nodes(bench: Bench) -> None:
     """LLA-01: the whole prefix is the node's alone, whatever addresses it makes."""
     for interface_id in (1, 0xFFFF_FFFF_FFFF_FFFE):
@@ -49,6 +51,7 @@ async def test_any_address_of_the_prefix_is_the_nodes(bench: Bench) -> None:
         assert seen.link_layer_address == ALICE.mn_link_layer_address
 
 
+@pytest.mark.requirement("FWD-01", "BUL-08")
 async def test_prefixes_of_several_lengths_are_all_delivered(bench: Bench) -> None:
     """FWD-01: a binding has one or more prefixes."""
     prefixes = (*ALICE.home_network_prefixes, *map(IPv6Network, OTHER_LENGTHS))
@@ -63,12 +66,14 @@ async def test_prefixes_of_several_lengths_are_all_delivered(bench: Bench) -> No
     assert await bench.from_tunnel(LMA_A, beyond) == []
 
 
+@pytest.mark.requirement("FWD-04")
 async def test_packet_to_no_bound_prefix_is_dropped_silently_and_counted(bench: Bench) -> None:
     """FWD-04, INT-15: nothing comes out anywhere, no ICMP, nothing back to the core."""
     assert await bench.from_tunnel(LMA_A, InnerPacket(CORRESPONDENT, NOBODY)) == []
     assert (await bench.dataplane.counters()).drops["unknown_inner_destination"] == 1
 
 
+@pytest.mark.requirement("FWD-04")
 async def test_too_large_packet_to_no_bound_prefix_is_dropped_silently(bench: Bench) -> None:
     """FWD-04."""
     packet = InnerPacket(CORRESPONDENT, NOBODY, octets=1460)
@@ -81,6 +86,7 @@ async def test_tunnel_packet_from_a_stranger_is_dropped_and_counted(bench: Bench
     assert (await bench.dataplane.counters()).drops["unknown_tunnel_peer"] == 1
 
 
+@pytest.mark.requirement("TUN-14", "TUN-16", "TUN-17")
 @pytest.mark.parametrize(
     ("inner", "outer", "delivered"),
     [
@@ -99,6 +105,7 @@ async def test_delivered_ecn_follows_the_full_functionality_option(
     assert seen.packet.ecn is delivered
 
 
+@pytest.mark.requirement("TUN-14")
 async def test_congestion_mark_on_a_packet_without_ecn_is_a_drop(bench: Bench) -> None:
     """TUN-14 (RFC 3168 §9.1.1): a mark that the ends cannot understand stands for a loss."""
     assert await bench.from_tunnel(LMA_A, downlink_to(ALICE), outer_ecn=Ecn.CE) == []

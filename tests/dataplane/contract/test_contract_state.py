@@ -78,6 +78,7 @@ async def test_replaced_binding_forwards_as_the_new_record_says(
     assert (await bench.dataplane.dump()).mobile_nodes == {ALICE.key: after, BOB.key: BOB}
 
 
+@pytest.mark.requirement("FWD-09", "RENUM-02")
 @pytest.mark.parametrize("after", MOVED.values(), ids=MOVED)
 async def test_replaced_binding_no_longer_sends_from_where_it_was(
     bench: Bench, after: MobileNodeForwarding
@@ -89,6 +90,7 @@ async def test_replaced_binding_no_longer_sends_from_where_it_was(
     assert len(seen) == is_same_sender
 
 
+@pytest.mark.requirement("FWD-04", "FWD-09", "DEREG-08")
 async def test_removed_binding_is_forwarded_no_longer(bench: Bench) -> None:
     """RFC 5213 §6.10.5, FWD-04, FWD-09."""
     assert list(await bench.dataplane.apply([Remove(ALICE)])) == [None]
@@ -207,6 +209,7 @@ async def test_failed_operation_does_not_stop_the_others(bench: Bench) -> None:
     assert 9 not in (await bench.dataplane.dump()).mobile_nodes
 
 
+@pytest.mark.requirement("CFG-08")
 async def test_access_link_takes_other_gateway_addresses(bench: Bench) -> None:
     """RFC 5213 §9.3: the fixed addresses are configuration."""
     before = ACCESS_LINKS[0]
@@ -221,6 +224,7 @@ async def test_access_link_takes_other_gateway_addresses(bench: Bench) -> None:
     assert isinstance(down, Delivered)
 
 
+@pytest.mark.requirement("ROLE-01")
 async def test_reconciler_brings_an_empty_path_to_the_wanted_state(bare_bench: Bench) -> None:
     """From nothing, then back to nothing."""
     reconciler = Reconciler(bare_bench.dataplane)

@@ -40,6 +40,9 @@ MANY_PREFIXES = (
 )
 
 
+@pytest.mark.requirement(
+    "FWD-13", "FWD-15", "PBA-27", "PBA-28", "TUN-01", "TUN-06", "TUN-09", "T2473-01", "T2473-08"
+)
 async def test_packet_from_bound_source_goes_to_its_lma(bench: Bench) -> None:
     """FWD-13, FWD-15, T2473-01, T2473-08."""
     assert await send_as(bench, ALICE, uplink_of(ALICE)) == [
@@ -53,6 +56,7 @@ async def test_packet_from_bound_source_goes_to_its_lma(bench: Bench) -> None:
     ]
 
 
+@pytest.mark.requirement("FWD-13", "TUN-03")
 async def test_each_binding_uses_the_tunnel_of_its_own_lma(bench: Bench) -> None:
     """FWD-13."""
     (seen,) = await send_as(bench, BOB, uplink_of(BOB))
@@ -60,6 +64,7 @@ async def test_each_binding_uses_the_tunnel_of_its_own_lma(bench: Bench) -> None
     assert seen.lma_address == LMA_B
 
 
+@pytest.mark.requirement("T2473-08")
 @pytest.mark.parametrize("hop_limit", [255, 3], ids=["largest", "small"])
 async def test_outer_hop_limit_is_independent_of_the_inner_one(
     bench: Bench, hop_limit: int
@@ -70,6 +75,7 @@ async def test_outer_hop_limit_is_independent_of_the_inner_one(
     assert (seen.outer_hop_limit, seen.inner.hop_limit) == (64, hop_limit - 1)
 
 
+@pytest.mark.requirement("FWD-09")
 @pytest.mark.parametrize(
     ("sender", "packet"),
     [
@@ -90,6 +96,7 @@ async def test_source_that_is_not_the_senders_is_dropped_and_counted(
     assert (await bench.dataplane.counters()).drops["unknown_source"] == 1
 
 
+@pytest.mark.requirement("FWD-09")
 async def test_source_is_not_forwarded_before_it_is_bound(bare_bench: Bench) -> None:
     """FWD-09."""
     bench = bare_bench
@@ -97,6 +104,7 @@ async def test_source_is_not_forwarded_before_it_is_bound(bare_bench: Bench) -> 
     assert await send_as(bench, ALICE, uplink_of(ALICE)) == []
 
 
+@pytest.mark.requirement("FWD-14")
 async def test_link_local_source_to_global_destination_is_dropped_and_counted(
     bench: Bench,
 ) -> None:
@@ -106,6 +114,7 @@ async def test_link_local_source_to_global_destination_is_dropped_and_counted(
     assert (await bench.dataplane.counters()).drops["link_local_source"] == 1
 
 
+@pytest.mark.requirement("LINK-02")
 @pytest.mark.parametrize(
     "source", [ALICE_LINK_LOCAL, address_of(ALICE)], ids=["from link-local", "from prefix"]
 )
@@ -121,6 +130,7 @@ async def test_packet_to_the_link_reaches_the_gateway(
     assert await send_as(bench, ALICE, InnerPacket(source, destination)) == [HandedToGateway()]
 
 
+@pytest.mark.requirement("FWD-11", "LR-03")
 async def test_packet_to_another_local_node_goes_into_the_tunnel(bench: Bench) -> None:
     """FWD-11, INT-14: no short cut past the LMA while local routing is off."""
     packet = replace(uplink_of(ALICE), destination=address_of(BOB))
@@ -140,6 +150,7 @@ async def test_packet_to_the_ends_of_tunnels_is_tunnelled_as_any_other(
     assert (seen.lma_address, seen.inner.destination) == (LMA_A, destination)
 
 
+@pytest.mark.requirement("TUN-14", "TUN-15")
 @pytest.mark.parametrize(
     ("inner", "outer"),
     [
@@ -158,6 +169,7 @@ async def test_outer_ecn_follows_the_full_functionality_option(
     assert (seen.inner.ecn, seen.outer_ecn) == (inner, outer)
 
 
+@pytest.mark.requirement("MTU-01", "T2473-11")
 async def test_packet_of_exactly_the_tunnel_mtu_goes_through(bench: Bench) -> None:
     """T2473-11."""
     (seen,) = await send_as(bench, ALICE, uplink_of(ALICE, octets=TUNNEL_MTU))
@@ -165,12 +177,14 @@ async def test_packet_of_exactly_the_tunnel_mtu_goes_through(bench: Bench) -> No
     assert seen.inner.octets == TUNNEL_MTU
 
 
+@pytest.mark.requirement("T2473-12")
 async def test_packet_above_the_tunnel_mtu_is_answered_with_packet_too_big(bench: Bench) -> None:
     """T2473-12."""
     packet = uplink_of(ALICE, octets=TUNNEL_MTU + 1)
     assert await send_as(bench, ALICE, packet) == [PacketTooBig(TUNNEL_MTU)]
 
 
+@pytest.mark.requirement("MTU-16")
 async def test_changed_tunnel_mtu_is_what_nodes_are_told(bench: Bench) -> None:
     """MTU-16."""
     before, _ = TUNNELS
@@ -181,6 +195,7 @@ async def test_changed_tunnel_mtu_is_what_nodes_are_told(bench: Bench) -> None:
     assert isinstance(seen, Tunnelled)
 
 
+@pytest.mark.requirement("T2473-01")
 async def test_hop_limit_that_ends_here_is_answered_with_time_exceeded(bench: Bench) -> None:
     """T2473-01: encapsulation is a forwarding step."""
     assert await send_as(bench, ALICE, uplink_of(ALICE, hop_limit=1)) == [TimeExceeded()]

@@ -61,6 +61,7 @@ async def untouched() -> AsyncIterator[KernelBench]:
             bench.close()
 
 
+@pytest.mark.requirement("FWD-15", "TUN-02", "T2473-06")
 async def test_tunnel_packets_carry_no_routing_header(bound: KernelBench) -> None:
     """FWD-15: pyroute2 turns an unknown encapsulation mode into one with a routing header."""
     await send_as(bound, ALICE, uplink_of(ALICE))
@@ -292,6 +293,7 @@ async def test_namespace_that_does_not_exist_is_an_error_every_time() -> None:
     assert "magtest-no-such-namespace" not in netns.listnetns()
 
 
+@pytest.mark.requirement("DR-02", "DR-04")
 async def test_access_link_keeps_its_gateway_address_only(bound: KernelBench) -> None:
     """RFC 5213 §6.8, RFC 6543: one link-local address on all access links."""
     rows = snapshot(bound.gateway)["addresses"]

@@ -1,0 +1,161 @@
+"""The whole agent on a real VPP: a node gets service, and keeps it when VPP is killed."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import IPv6Network
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from structlog.testing import capture_logs
+
+from dataplane.conftest import needs_root, needs_vpp, vpp_installation
+from dataplane.contract.bench import ALICE, LMA_A, PROXY_COA, downlink_to, send_as, uplink_of
+from dataplane.contract.kernel_bench import (
+    CORE,
+    CORE_LINK_LAYER_ADDRESS,
+    WORLD_LINK_LAYER_ADDRESS,
+    in_namespace,
+    namespace_pair,
+    tap_of,
+)
+from dataplane.contract.vpp_bench import VppBench
+from mag.config.loader import parse
+from mag.daemon.assembly import assemble
+from mag.daemon.gateway import Gateway
+from mag.dataplane.base import MobileNodeForwarding
+from mag.dataplane.verdict import Delivered, Tunnelled
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.registration_machine import OutgoingMessage
+from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
+from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
+from mag.wire.ipv6 import IPv6Packet
+from services.vpp_adapters_bench import eventually
+from support.fake_lma import FakeLma
+from support.vpp_process import VppInstallation
+
+pytestmark = [pytest.mark.vpp, needs_root, needs_vpp]
+
+MH_TYPE_OFFSET = 2
+CONFIGURATION = """
+identity: mag1
+proxy_care_of_address: {coa}
+lmas: {{lma1: {{address: {lma}}}}}
+access_links: {{acc1: {{}}, acc2: {{}}}}
+policy:
+  nodes: {{alice@example.net: {{lma: lma1, link_layer_addresses: ["{alice}"]}}}}
+shutdown: {{deregister: false}}
+dataplane:
+  kind: vpp
+  core_interfaces: [{core}]
+  vpp: {{api_socket: {folder}/api.sock, stats_socket: {folder}/stats.sock,
+         punt_socket: {folder}/agent.sock}}
+"""
+
+
+class LmaOnTheWire:
+    """Answers every update that comes out of VPP's core interface."""
+
+    def __init__(self, bench: VppBench) -> None:
+        self.lma = FakeLma(LMA_A)
+        self._tap = in_namespace(bench.world, lambda: tap_of(CORE))
+
+    def open(self) -> None:
+        asyncio.get_running_loop().add_reader(self._tap, self._take)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._tap)
+        self._tap.close()
+
+    def _take(self) -> None:
+        packet = IPv6Packet.decode(EthernetFrame.decode(self._tap.recv(65535)).payload)
+        is_ours = packet.source == PROXY_COA and packet.destination == LMA_A
+        if packet.next_header != IP_PROTOCOL_MOBILITY_HEADER or not is_ours:
+            return
+        if packet.payload[MH_TYPE_OFFSET] != MobilityHeaderType.BINDING_UPDATE:
+            return
+        answer = self.lma.answer(OutgoingMessage(packet.payload, PROXY_COA, LMA_A))
+        reply = IPv6Packet(LMA_A, PROXY_COA, IP_PROTOCOL_MOBILITY_HEADER, answer).encode()
+        addresses = (CORE_LINK_LAYER_ADDRESS, WORLD_LINK_LAYER_ADDRESS)
+        to, source = (bytes.fromhex(address.replace(":", "")) for address in addresses)
+        self._tap.send(EthernetFrame(to, source, ETHERTYPE_IPV6, reply).encode())
+
+
+@asynccontextmanager
+async def gateway_on_vpp() -> AsyncIterator[tuple[Gateway, VppBench]]:
+    """In service, with an LMA that accepts everybody."""
+    assert isinstance(vpp_installation, VppInstallation)
+    with TemporaryDirectory(prefix="mag-vpp-") as folder, namespace_pair() as (near, far):
+        bench = VppBench(near, far, vpp_installation, Path(folder))
+        lma = LmaOnTheWire(bench)
+        mac = ALICE.mn_link_layer_address.hex(":")
+        text = CONFIGURATION.format(coa=PROXY_COA, lma=LMA_A, core=CORE, folder=folder, alice=mac)
+        configuration = parse(text.encode(), "test.yaml")
+        core = MobileAccessGateway(configuration.protocol_settings(), [LMA_A], random.Random(1))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                gateway = Gateway(configuration, core, assemble(configuration), tasks)
+                try:
+                    lma.open()
+                    await gateway.open()
+                    yield gateway, bench
+                finally:
+                    await gateway.close()
+        finally:
+            lma.close()
+            bench.close()
+
+
+async def forwarding_of_alice(gateway: Gateway) -> MobileNodeForwarding:
+    """What is in the packet path for her, once it is there."""
+
+    def settled() -> MobileNodeForwarding | None:
+        nodes = gateway.reconciler.actual.mobile_nodes.values()
+        return next(iter(nodes), None)
+
+    return await eventually(settled)
+
+
+async def is_served(bench: VppBench, node: MobileNodeForwarding) -> bool:
+    """Packets go both ways."""
+    up = await send_as(bench, node, uplink_of(node))
+    down = await bench.from_tunnel(LMA_A, downlink_to(node))
+    return any(isinstance(seen, Tunnelled) for seen in up) and any(
+        isinstance(seen, Delivered) for seen in down
+    )
+
+
+async def test_node_that_sends_a_packet_gets_service() -> None:
+    """RFC 5213 §6.9.1.1: from the sign of life to forwarding, over VPP's sockets alone."""
+    async with gateway_on_vpp() as (gateway, bench):
+        await send_as(bench, ALICE, uplink_of(ALICE))
+        node = await forwarding_of_alice(gateway)
+        assert node.mn_link_layer_address == ALICE.mn_link_layer_address
+        assert node.home_network_prefixes[0].subnet_of(IPv6Network("2001:db8:100::/48"))
+        assert await is_served(bench, node)
+
+
+async def test_node_keeps_its_service_when_vpp_is_killed() -> None:
+    """The agent keeps its bindings, says what happened and puts everything back."""
+    async with gateway_on_vpp() as (gateway, bench):
+        await send_as(bench, ALICE, uplink_of(ALICE))
+        node = await forwarding_of_alice(gateway)
+        with capture_logs() as logs:
+            bench.vpp.kill()
+            await eventually(lambda: any(entry["event"] == "vpp_lost" for entry in logs))
+            await asyncio.to_thread(bench.start_vpp)
+            await eventually(lambda: any(entry["event"] == "vpp_restored" for entry in logs))
+        assert len(gateway.core.binding_update_list) == 1
+        assert await is_served(bench, node)
+
+
+async def test_gateway_that_ends_leaves_nothing_in_vpp() -> None:
+    async with gateway_on_vpp() as (gateway, bench):
+        await send_as(bench, ALICE, uplink_of(ALICE))
+        await forwarding_of_alice(gateway)
+        await gateway.close()
+        assert "0 bindings" in (shown := await asyncio.to_thread(bench.vpp.cli, "show mag"))
+        assert "0 LMAs" in shown
+        assert "mag mobility" not in await asyncio.to_thread(bench.vpp.cli, "show ip6 fib")
