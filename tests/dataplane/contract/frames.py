@@ -7,7 +7,9 @@ from scapy.layers.inet import UDP
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
     ICMPv6ND_NA,
+    ICMPv6ND_NS,
     ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
     IPv6,
     IPv6ExtHdrDestOpt,
     PadN,
@@ -25,6 +27,7 @@ from mag.dataplane.verdict import (
     TimeExceeded,
     Tunnelled,
 )
+from mag.protocol.settings import RESERVED_LINK_LAYER_ADDRESS
 from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_IPV6
 
 ETHERNET_OCTETS = 14
@@ -76,6 +79,18 @@ def ping(source: IPv6Address, destination: IPv6Address, identifier: int) -> Pack
 def is_ping_reply(frame: bytes, identifier: int) -> bool:
     """Whether the frame answers `ping`."""
     return _icmp_type(frame) == ECHO_REPLY and frame[58:60] == struct.pack("!H", identifier)
+
+
+def neighbor_solicitation(
+    source: IPv6Address, link_layer_source: bytes, target: IPv6Address
+) -> Packet:
+    """What a node sends before its first packet to a neighbour (RFC 4861 §7.2.2)."""
+    return (
+        Ether(src=link_layer_source.hex(":"), dst=RESERVED_LINK_LAYER_ADDRESS.hex(":"))
+        / IPv6(src=str(source), dst=str(target), hlim=255)
+        / ICMPv6ND_NS(tgt=str(target))
+        / ICMPv6NDOptSrcLLAddr(lladdr=link_layer_source.hex(":"))
+    )
 
 
 def neighbor_answer(frame: bytes, link_layer_address: bytes) -> bytes | None:

@@ -61,22 +61,21 @@ def namespace_pair() -> Iterator[tuple[str, str]]:
             netns.remove(name)
 
 
-class KernelBench:
-    """Implements Bench."""
+class WireBench:
+    """Sends and sees frames on links between two namespaces, whatever forwards in the gateway's.
+
+    It answers pings to the Proxy-CoA from the core: that is how the bench knows it is through.
+    """
 
     def __init__(self, gateway: str, world: str) -> None:
         self.gateway, self.world = gateway, world
-        in_namespace(world, _silence)
-        in_namespace(gateway, lambda: _build(world))
-        self._taps = in_namespace(world, lambda: {name: _tap(name) for name in (CORE, *LINKS)})
+        in_namespace(world, silence)
+        in_namespace(gateway, lambda: _connect(world))
+        self._taps = in_namespace(world, lambda: {name: tap_of(name) for name in (CORE, *LINKS)})
         self._pings = itertools.count(1)
         self._nodes: dict[str, bytes] = {}
         self.frames: list[tuple[str, bytes]] = []
         """Every frame that was seen, by link."""
-        self.dataplane: KernelDataplane = self.another_instance()
-
-    def another_instance(self) -> KernelDataplane:
-        return KernelDataplane(PROXY_COA, (CORE,), netns=self.gateway)
 
     def close(self) -> None:
         for tap in self._taps.values():
@@ -87,8 +86,9 @@ class KernelBench:
     ) -> list[Seen]:
         self._nodes[access_interface] = link_layer_source
         frame = Ether(src=link_layer_source.hex(":"), dst=RESERVED_LINK_LAYER_ADDRESS.hex(":"))
-        answers = packet.destination.is_link_local or packet.destination.is_multicast
-        return self._exchange(access_interface, frame / frames.inner_of(packet), has_answer=answers)
+        return self.exchange(
+            access_interface, frame / frames.inner_of(packet), is_answered=has_answer(packet)
+        )
 
     async def from_tunnel(
         self,
@@ -105,20 +105,21 @@ class KernelBench:
             outer_ecn,
             has_encapsulation_limit=has_encapsulation_limit,
         )
-        return self._exchange(CORE, self._to_gateway(packet))
+        return self.exchange(CORE, self._to_gateway(packet))
 
     @staticmethod
     def _to_gateway(packet: Packet) -> Packet:
         return Ether(src=WORLD_LINK_LAYER_ADDRESS, dst=CORE_LINK_LAYER_ADDRESS) / packet
 
-    def _exchange(self, link: str, frame: Packet, *, has_answer: bool = False) -> list[Seen]:
+    def exchange(self, link: str, frame: Packet, *, is_answered: bool = False) -> list[Seen]:
+        """Send a frame on a link; everything that came out anywhere because of it."""
         self._taps[link].send(bytes(frame))
         seen: list[Seen] = []
         # Twice: the path through a tunnel is queued twice, the first answer may overtake it.
         for _ in range(2):
             seen += self._until_witnessed()
         give_up = time.monotonic() + ANSWER_DEADLINE_S
-        while has_answer and not seen and time.monotonic() < give_up:
+        while is_answered and not seen and time.monotonic() < give_up:
             seen += self._until_witnessed()
         return seen
 
@@ -161,29 +162,52 @@ class KernelBench:
         return frames.seen_on_access(link, frame)
 
 
-def _silence() -> None:
+def has_answer(packet: InnerPacket) -> bool:
+    """Whether the gateway itself answers it: the bench pings there."""
+    return packet.destination.is_link_local or packet.destination.is_multicast
+
+
+class KernelBench(WireBench):
+    """Implements Bench."""
+
+    def __init__(self, gateway: str, world: str) -> None:
+        super().__init__(gateway, world)
+        in_namespace(gateway, _make_gateway)
+        self.dataplane: KernelDataplane = self.another_instance()
+
+    def another_instance(self) -> KernelDataplane:
+        return KernelDataplane(PROXY_COA, (CORE,), netns=self.gateway)
+
+
+def silence() -> None:
+    """No IPv6 of the kernel's own on any link of the namespace."""
     for scope in ("all", "default"):
         Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6").write_text("1")
 
 
-def _tap(name: str) -> socket.socket:
+def tap_of(name: str) -> socket.socket:
+    """In the namespace of the caller: sends and receives whole frames of IPv6 packets."""
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE_IPV6))
     tap.bind((name, ETHERTYPE_IPV6))
     tap.setblocking(False)
     return tap
 
 
-def _build(world: str) -> None:
+def _connect(world: str) -> None:
     # The namespace is quiet at once, and compares equal to itself: no address is ever tentative.
     for scope in ("all", "default"):
         Path(f"/proc/sys/net/ipv6/conf/{scope}/accept_dad").write_text("0")
+    with IPRoute() as netlink:
+        for name in (CORE, *LINKS):
+            _add_veth(netlink, name, world)
+
+
+def _make_gateway() -> None:
     # Every error message is a result here.
     Path("/proc/sys/net/ipv6/icmp/ratelimit").write_text("0")
     with IPRoute() as netlink:
         loopback = netlink.link_lookup(ifname="lo")[0]
         netlink.link("set", index=loopback, state="up")
-        for name in (CORE, *LINKS):
-            _add_veth(netlink, name, world)
     configure_core()
 
 

@@ -1,0 +1,32 @@
+"""How objects of ours are told from those of others that share the VPP."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+TABLE_NAME: Final = "mag mobility"
+"""Of the IPv6 table that mobile nodes live in."""
+LOOPBACK_TAG: Final = "mag gateway"
+"""On the loopback that gives ICMPv6 errors their source."""
+
+_ACCESS_TAG: Final = re.compile(r"mag access (?P<mac>[0-9a-f]{12}) (?P<state>up|down)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTag:
+    """Written on an access interface: how it was before it became one."""
+
+    link_layer_address: bytes
+    was_up: bool
+
+    @classmethod
+    def decode(cls, tag: str) -> Self | None:
+        """None for a tag that is not ours."""
+        match = _ACCESS_TAG.fullmatch(tag)
+        if match is None:
+            return None
+        return cls(bytes.fromhex(match["mac"]), match["state"] == "up")
+
+    def encode(self) -> str:
+        """At most 63 characters."""
+        return f"mag access {self.link_layer_address.hex()} {'up' if self.was_up else 'down'}"

@@ -1,0 +1,132 @@
+"""Signals from mobile nodes behind VPP, and frames to them (RFC 5213 §6.9.2).
+
+Router Solicitations come as punted frames; that a node without a binding sends anything else, the
+plugin tells as an event.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from mag.dataplane.vpp.client import VppClient
+from mag.dataplane.vpp.interfaces import InterfaceDirectory
+from mag.services.access_link import NodeSignal
+from mag.services.punt_socket import PuntSocket
+from mag.wire.errors import WireError
+from mag.wire.ethernet import EthernetFrame
+from mag.wire.iana import IP_PROTOCOL_ICMPV6
+from mag.wire.neighbor_discovery import RouterSolicitation
+
+UNKNOWN_SOURCE_EVENT: Final = "mag_unknown_source_event"
+_ICMPV6_TYPE_OFFSET: Final = 40
+_ROUTER_SOLICITATION: Final = 133
+
+UnknownSource = Callable[[bytes], None]
+"""Called with the link-layer address of a node that sent without a binding."""
+
+
+class UnknownSourceEvents:
+    """The plugin's events of senders without a binding, handed to the link they are on."""
+
+    def __init__(self, client: VppClient, interfaces: InterfaceDirectory) -> None:
+        self.suppressed = 0
+        """Events that the plugin's rate limits left out."""
+        self._client = client
+        self._interfaces = interfaces
+        self._listeners: dict[str, UnknownSource] = {}
+        client.on_event(UNKNOWN_SOURCE_EVENT, self._take)
+
+    async def open(self) -> None:
+        """Ask VPP for the events; on each connection again. Raises DataplaneError."""
+        await self._client.call("want_mag_events", enable=True, pid=os.getpid())
+
+    def listen(self, interface: str, listener: UnknownSource) -> None:
+        """Have events of this interface handed on."""
+        self._listeners[interface] = listener
+
+    def unlisten(self, interface: str) -> None:
+        """No longer hand them on."""
+        self._listeners.pop(interface, None)
+
+    def _take(self, event: Any) -> None:
+        self.suppressed += event.n_suppressed
+        interface = self._interfaces.at(event.sw_if_index)
+        if interface is not None and (listener := self._listeners.get(interface.name)):
+            listener(bytes(event.mac.packed))
+
+
+class PuntAccessLink:
+    """AccessLinkPort over VPP."""
+
+    def __init__(
+        self,
+        interface: str,
+        punt: PuntSocket,
+        unknown_sources: UnknownSourceEvents,
+        *,
+        gateway_link_layer_address: bytes,
+        pass_unknown_sources: bool,
+    ) -> None:
+        """pass_unknown_sources: any packet of an unknown node is a signal, not only an RS."""
+        self.discarded: Counter[str] = Counter()
+        self.interface = interface
+        self._punt = punt
+        self._unknown_sources = unknown_sources
+        self._gateway_address = gateway_link_layer_address
+        self._pass_unknown_sources = pass_unknown_sources
+        self._known: set[bytes] = set()
+        self._receive: Callable[[NodeSignal], None] | None = None
+
+    def open(self, receive: Callable[[NodeSignal], None]) -> None:
+        """Begin to listen; the punt socket and the events are open."""
+        self._receive = receive
+        self._punt.listen(self.interface, IP_PROTOCOL_ICMPV6, self._take_frame)
+        if self._pass_unknown_sources:
+            self._unknown_sources.listen(self.interface, self._take_unknown_source)
+
+    def reopen(self) -> None:
+        """Nothing to do: the punt socket goes by VPP's number of the interface, looked up anew."""
+
+    def know(self, mn_link_layer_address: bytes) -> None:
+        """Its events are no news: between attach and binding the plugin still tells them."""
+        self._known.add(mn_link_layer_address)
+
+    def forget(self, mn_link_layer_address: bytes) -> None:
+        """Its next packet is a signal again."""
+        self._known.discard(mn_link_layer_address)
+
+    def send(self, packet: bytes, mn_link_layer_address: bytes) -> bool:
+        """Send an IPv6 packet to one node's MAC; False if VPP would not take it."""
+        return self._punt.send_frame(
+            self.interface, mn_link_layer_address, self._gateway_address, packet
+        )
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._punt.unlisten(self.interface, IP_PROTOCOL_ICMPV6)
+        self._unknown_sources.unlisten(self.interface)
+        self._receive = None
+
+    def _take_frame(self, frame: EthernetFrame) -> None:
+        if frame.payload[_ICMPV6_TYPE_OFFSET : _ICMPV6_TYPE_OFFSET + 1] != bytes(
+            [_ROUTER_SOLICITATION]
+        ):
+            self.discarded["no_router_solicitation"] += 1
+            return
+        try:
+            RouterSolicitation.decode(frame.payload)
+        except WireError as error:
+            self.discarded[error.reason] += 1
+            return
+        self._signal(frame.source, is_router_solicitation=True)
+
+    def _take_unknown_source(self, link_layer_address: bytes) -> None:
+        if link_layer_address not in self._known:
+            self._signal(link_layer_address, is_router_solicitation=False)
+
+    def _signal(self, link_layer_address: bytes, *, is_router_solicitation: bool) -> None:
+        if not any(link_layer_address) or link_layer_address[0] & 1:
+            self.discarded["bad_source"] += 1
+        elif self._receive is not None:
+            self._receive(NodeSignal(self.interface, link_layer_address, is_router_solicitation))

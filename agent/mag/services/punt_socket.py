@@ -1,0 +1,284 @@
+"""Signalling to and from VPP: packets it punts to us, packets we have it send.
+
+One datagram each way is one packet behind a descriptor. A registration is for the whole VPP and
+all its interfaces, so each packet goes to whoever listens on the interface it came in on, or is
+counted and dropped. VPP does not wait for us: what finds our socket full is lost, and counted by
+VPP alone.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from pathlib import Path
+from struct import Struct
+from typing import Any, Final
+
+import structlog
+
+from mag.dataplane.base import DataplaneError
+from mag.dataplane.vpp.client import VppClient
+from mag.dataplane.vpp.interfaces import InterfaceDirectory, VppInterface
+from mag.dataplane.vpp.stats import StatsSegment
+from mag.wire.errors import WireError
+from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
+from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER
+
+LOSS_CHECK_S: Final = 1.0
+"""Shortest time between two looks at VPP's count of losses."""
+ENOUGH_DATAGRAMS: Final = 512
+"""A shorter net.unix.max_dgram_qlen loses answers in every burst; VPP's own limit comes next."""
+
+_DESCRIPTOR: Final = Struct("=II")
+"""Interface and action, in host order."""
+_LARGEST_DATAGRAM: Final = 65_535
+_LARGEST_SENT: Final = 2048
+"""VPP cuts off what does not fit in one of its buffers."""
+_DATAGRAMS_PER_WAKEUP: Final = 1024
+_RECEIVE_BUFFER_OCTETS: Final = 4 << 20
+_LONGEST_PATH: Final = 107
+_SOCKET_MODE: Final = 0o660
+_QUEUE_LENGTH_FILE: Final = Path("/proc/sys/net/unix/max_dgram_qlen")
+
+_HEADER_VERSION: Final = 1
+_TYPE_L4: Final = 0
+_TYPE_IP_PROTOCOL: Final = 1
+_IP6: Final = 1
+_ROUTER_SOLICITATION: Final = 133
+"""The one ICMPv6 type we register: VPP can never give a type back, and itself needs 135 and 136."""
+_IPV6_HEADER_OCTETS: Final = 40
+_NEXT_HEADER_OFFSET: Final = 6
+_VERSION_6: Final = 6
+
+Listener = Callable[[EthernetFrame], None]
+"""Called with each punted packet; without Ethernet header the addresses are empty."""
+
+_log = structlog.get_logger()
+
+
+class PuntAction(IntEnum):
+    """What VPP does with a packet of ours."""
+
+    SEND_FRAME = 0
+    """A whole Ethernet frame, out of the interface of the descriptor."""
+    ROUTE_IPV6 = 2
+    """An IPv6 packet, routed in the table of the interface of the descriptor."""
+
+
+class PuntSocketError(DataplaneError):
+    """Our end of the punt socket cannot be made."""
+
+
+class PuntSocket:
+    """Our end of VPP's punt socket."""
+
+    def __init__(
+        self,
+        client: VppClient,
+        interfaces: InterfaceDirectory,
+        stats: StatsSegment,
+        path: str,
+    ) -> None:
+        """path: of our own socket, at most 107 octets, where VPP may write."""
+        self.received = 0
+        self.sent = 0
+        self.send_failures = 0
+        self.lost = 0
+        """Packets that VPP could not hand to us, of all kinds."""
+        self.discarded: Counter[str] = Counter()
+        """Packets that are nobody's, by reason."""
+        self._client = client
+        self._interfaces = interfaces
+        self._stats = stats
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._server = ""
+        self._listeners: dict[tuple[str, int], Listener] = {}
+        self._loss_check: asyncio.Task[None] | None = None
+        self._losses_seen = 0
+        """What VPP had counted at the last look; it counts from its own start."""
+        self._loss_listener: Callable[[int], None] | None = None
+
+    async def open(self) -> None:
+        """Make our socket if there is none, and have VPP punt to it; after each VPP start again.
+
+        Raises DataplaneError.
+        """
+        if self._socket is None:
+            self._socket = self._bind()
+            asyncio.get_running_loop().add_reader(self._socket, self._drain)
+            _warn_of_short_queue()
+        self._losses_seen = await self._stats.punt_losses()
+        for punt in _registrations():
+            reply = await self._client.call(
+                "punt_socket_register",
+                target=self._path,
+                header_version=_HEADER_VERSION,
+                punt=punt,
+                pathname=self._path,
+            )
+            self._server = reply.pathname
+
+    def listen(self, interface: str, next_header: int, listener: Listener) -> None:
+        """Have packets of this next header from this interface handed on."""
+        self._listeners[interface, next_header] = listener
+
+    def unlisten(self, interface: str, next_header: int) -> None:
+        """No longer hand them on."""
+        self._listeners.pop((interface, next_header), None)
+
+    def send_frame(self, interface: str, destination: bytes, source: bytes, packet: bytes) -> bool:
+        """Send an IPv6 packet to a link-layer address, with the VLAN tags of the interface."""
+        out = self._interfaces.find(interface)
+        if out is None or not out.is_up:
+            self.send_failures += 1
+            return False
+        ethertype = ETHERTYPE_IPV6.to_bytes(2, "big")
+        frame = destination + source + out.vlan_tags + ethertype + packet
+        return self._send(out, PuntAction.SEND_FRAME, frame)
+
+    def send_routed(self, interface: str, packet: bytes) -> bool:
+        """Have an IPv6 packet routed in the table that the interface is in."""
+        out = self._interfaces.find(interface)
+        if out is None:
+            self.send_failures += 1
+            return False
+        return self._send(out, PuntAction.ROUTE_IPV6, packet)
+
+    def on_losses(self, listener: Callable[[int], None]) -> None:
+        """Have `lost` told whenever it has risen."""
+        self._loss_listener = listener
+
+    def close(self) -> None:
+        """Stop receiving; VPP drops and counts what it goes on to punt."""
+        if self._loss_check is not None:
+            self._loss_check.cancel()
+            self._loss_check = None
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+            Path(self._path).unlink(missing_ok=True)
+
+    async def count_losses(self) -> None:
+        """Take over what VPP counted since the last look. Raises DataplaneError."""
+        before, self._losses_seen = self._losses_seen, await self._stats.punt_losses()
+        rise = self._losses_seen - before
+        if rise <= 0:
+            return
+        self.lost += rise
+        if self._loss_listener is not None:
+            self._loss_listener(self.lost)
+        _log.warning(
+            "punted_packets_lost",
+            lost=rise,
+            hint="raise net.unix.max_dgram_qlen before the agent starts",
+        )
+
+    def _bind(self) -> socket.socket:
+        if len(self._path.encode()) > _LONGEST_PATH:
+            reason = f"longer than {_LONGEST_PATH} octets"
+            raise PuntSocketError("bind punt socket", reason, target=self._path)
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            ours.setblocking(False)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS)
+            Path(self._path).unlink(missing_ok=True)
+            ours.bind(self._path)
+            Path(self._path).chmod(_SOCKET_MODE)
+        except OSError as error:
+            ours.close()
+            reason = error.strerror or str(error)
+            raise PuntSocketError("bind punt socket", reason, target=self._path) from error
+        return ours
+
+    def _send(self, out: VppInterface, action: PuntAction, octets: bytes) -> bool:
+        if self._socket is None or len(octets) > _LARGEST_SENT:
+            self.send_failures += 1
+            return False
+        try:
+            self._socket.sendto(_DESCRIPTOR.pack(out.sw_if_index, action) + octets, self._server)
+        except OSError:  # full, or VPP is away; retransmission and the next RA make up for it
+            self.send_failures += 1
+            return False
+        self.sent += 1
+        return True
+
+    def _drain(self) -> None:
+        """Empty the socket first, then hand on: its queue is what is short."""
+        datagrams = list(self._waiting())
+        for datagram in datagrams:
+            self._take(datagram)
+        if datagrams and self._loss_check is None:
+            self._loss_check = asyncio.create_task(self._check_losses())
+
+    def _waiting(self) -> Iterator[bytes]:
+        for _ in range(_DATAGRAMS_PER_WAKEUP):
+            if self._socket is None:
+                return
+            try:
+                yield self._socket.recv(_LARGEST_DATAGRAM)
+            except BlockingIOError:
+                return
+
+    def _take(self, datagram: bytes) -> None:
+        self.received += 1
+        if len(datagram) < _DESCRIPTOR.size:
+            self.discarded["truncated"] += 1
+            return
+        sw_if_index, _ = _DESCRIPTOR.unpack_from(datagram)
+        interface = self._interfaces.at(sw_if_index)
+        if interface is None:
+            self.discarded["unknown_interface"] += 1
+            return
+        try:
+            frame = _frame(interface, datagram[_DESCRIPTOR.size :])
+        except WireError as error:
+            self.discarded[error.reason] += 1
+            return
+        listener = self._listeners.get((interface.name, _next_header(frame.payload)))
+        if listener is None:
+            self.discarded["wrong_interface"] += 1
+            return
+        listener(frame)
+
+    async def _check_losses(self) -> None:
+        await asyncio.sleep(LOSS_CHECK_S)
+        with contextlib.suppress(DataplaneError):  # VPP went: its counters start anew
+            await self.count_losses()
+        self._loss_check = None
+
+
+def _registrations() -> Iterator[dict[str, Any]]:
+    yield {
+        "type": _TYPE_IP_PROTOCOL,
+        "punt": {"ip_proto": {"af": _IP6, "protocol": IP_PROTOCOL_MOBILITY_HEADER}},
+    }
+    yield {
+        "type": _TYPE_L4,
+        "punt": {"l4": {"af": _IP6, "protocol": IP_PROTOCOL_ICMPV6, "port": _ROUTER_SOLICITATION}},
+    }
+
+
+def _frame(interface: VppInterface, octets: bytes) -> EthernetFrame:
+    if interface.has_ethernet:
+        return EthernetFrame.decode(octets)
+    return EthernetFrame(b"", b"", ETHERTYPE_IPV6, octets)
+
+
+def _next_header(packet: bytes) -> int:
+    """-1 for what is no IPv6 packet."""
+    if len(packet) < _IPV6_HEADER_OCTETS or packet[0] >> 4 != _VERSION_6:
+        return -1
+    return packet[_NEXT_HEADER_OFFSET]
+
+
+def _warn_of_short_queue() -> None:
+    try:
+        length = int(_QUEUE_LENGTH_FILE.read_text())
+    except OSError:
+        return
+    if length < ENOUGH_DATAGRAMS:
+        _log.warning("punt_queue_short", max_dgram_qlen=length, recommended=ENOUGH_DATAGRAMS)

@@ -1,0 +1,95 @@
+"""Mobility Header datagrams over VPP's punt socket (RFC 6275 §6.1)."""
+
+from collections import Counter
+from collections.abc import Collection
+from ipaddress import IPv6Address
+from struct import Struct
+from typing import Final
+
+from mag.services.mobility_transport import ReceiveMessage
+from mag.services.punt_socket import PuntSocket
+from mag.wire.checksum import checksum
+from mag.wire.errors import WireError
+from mag.wire.ethernet import EthernetFrame
+from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER
+from mag.wire.ipv6 import IPv6Packet
+
+_ECHO_REQUEST: Final = 128
+_ECHO: Final = Struct("!BBHHH")
+"""Type, code, checksum, identifier, sequence number (RFC 4443 §4.1)."""
+
+
+class PuntTransport:
+    """MobilityTransport over VPP: from core interfaces and known LMAs only."""
+
+    def __init__(
+        self,
+        punt: PuntSocket,
+        proxy_care_of_address: IPv6Address,
+        *,
+        core_interfaces: tuple[str, ...],
+        lma_addresses: Collection[IPv6Address],
+    ) -> None:
+        """core_interfaces: where LMAs may be heard; the first also picks the table to send in."""
+        self.received = 0
+        self.lost = 0
+        self.send_failures = 0
+        self.discarded: Counter[str] = Counter()
+        """Messages that are not for us, by reason."""
+        self._punt = punt
+        self._address = proxy_care_of_address
+        self._core_interfaces = core_interfaces
+        self._lma_addresses = frozenset(lma_addresses)
+        self._receive: ReceiveMessage | None = None
+
+    def open(self, receive: ReceiveMessage) -> None:
+        """Begin to receive; the punt socket is open."""
+        self._receive = receive
+        self._punt.on_losses(self._note_losses)
+        for name in self._core_interfaces:
+            self._punt.listen(name, IP_PROTOCOL_MOBILITY_HEADER, self._take)
+
+    async def resolve_lmas(self) -> None:
+        """Ping each LMA: VPP loses the packet that makes it resolve a next hop.
+
+        The first Proxy Binding Update after a start of VPP shall not be that packet.
+        """
+        for lma in self._lma_addresses:
+            self._punt.send_routed(self._core_interfaces[0], _echo_request(self._address, lma))
+
+    def send(self, data: bytes, destination: IPv6Address) -> bool:
+        """Send one message; False if VPP did not take it, which retransmission meets."""
+        packet = IPv6Packet(self._address, destination, IP_PROTOCOL_MOBILITY_HEADER, data)
+        is_sent = self._punt.send_routed(self._core_interfaces[0], packet.encode())
+        self.send_failures += not is_sent
+        return is_sent
+
+    def close(self) -> None:
+        """Stop receiving, and close the punt socket: access links are closed by then."""
+        self._punt.close()
+        self._receive = None
+
+    def _note_losses(self, lost: int) -> None:
+        # Of all that VPP punts: it does not count one kind of packet apart from another.
+        self.lost = lost
+
+    def _take(self, frame: EthernetFrame) -> None:
+        try:
+            packet = IPv6Packet.decode(frame.payload)
+        except WireError as error:
+            self.discarded[error.reason] += 1
+            return
+        if packet.destination != self._address:
+            self.discarded["wrong_destination"] += 1
+        elif packet.source not in self._lma_addresses:
+            self.discarded["unknown_sender"] += 1
+        elif self._receive is not None:
+            self.received += 1
+            self._receive(packet.payload, packet.source)
+
+
+def _echo_request(source: IPv6Address, destination: IPv6Address) -> bytes:
+    blank = _ECHO.pack(_ECHO_REQUEST, 0, 0, 0, 0)
+    value = checksum(blank, source, destination, IP_PROTOCOL_ICMPV6)
+    message = _ECHO.pack(_ECHO_REQUEST, 0, value, 0, 0)
+    return IPv6Packet(source, destination, IP_PROTOCOL_ICMPV6, message).encode()
