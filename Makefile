@@ -13,6 +13,7 @@ STAMP  := $(VENV)/.complete
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,VPP_PREFIX,CI)
 PYTEST  := $(BIN)/python -m pytest -p no:cacheprovider
 ARGS ?=
+VPP_PREFIX ?= $(firstword $(wildcard /opt/vpp) /usr)
 
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -35,6 +36,19 @@ test-fast: build ## Tests that need no root, in under a minute
 .PHONY: test-netns
 test-netns: build install-test-dep ## Tests in network namespaces only
 	@$(AS_ROOT) $(PYTEST) -m netns $(ARGS)
+
+.PHONY: test-vpp
+test-vpp: build install-test-dep plugin ## Tests on VPP: plugin, contract suite, lab
+	@$(AS_ROOT) $(PYTEST) -m vpp $(ARGS)
+
+.PHONY: plugin
+plugin: ## Build the VPP plugin against an installed VPP (VPP_PREFIX) into build/plugin
+	@VPP_PREFIX=$(VPP_PREFIX) scripts/build-plugin
+
+.PHONY: bench-dataplane
+bench-dataplane: build plugin ## Clocks per packet on VPP: make bench-dataplane ARGS="--bindings 1,1000 --json"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[perf]" >&2
+	@$(AS_ROOT) $(BIN)/python -m perf.dataplane $(ARGS)
 
 .PHONY: build
 build: $(STAMP) ## Make the virtual environment with everything pinned

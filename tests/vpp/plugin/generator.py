@@ -1,0 +1,112 @@
+"""Packets into and out of VPP's packet generator interfaces."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+from scapy.utils import PcapReader, wrpcap
+
+from vpp.plugin.vpp_process import VppProcess
+
+ARRIVAL_TIMEOUT_SECONDS = 3.0
+PACKETS_PER_STREAM = 63
+"""One less than 64: main loop and tail of every node run."""
+
+
+class Port:
+    """A packet generator interface, as VPP sees it and as its peer does."""
+
+    def __init__(self, vpp: VppProcess, number: int) -> None:
+        self._vpp = vpp
+        self.number = number
+        self.sw_if_index = vpp.api.pg_create_interface(interface_id=number).sw_if_index
+        self.name = f"pg{number}"
+        self.mac = str(self._details().l2_address)
+        self._streams = 0
+
+    def _details(self) -> Any:
+        return next(
+            d
+            for d in self._vpp.api.sw_interface_dump(sw_if_index=self.sw_if_index)
+            if d.sw_if_index == self.sw_if_index
+        )
+
+    def refresh(self) -> None:
+        """Read the MAC again."""
+        self.mac = str(self._details().l2_address)
+
+    def queue(
+        self, frames: Sequence[Packet], *, worker: int | None = None, limit: int | None = None
+    ) -> None:
+        """Make a stream that the next `run` sends: once, or until so many packets are sent."""
+        path = self._path(f"in-{self._streams}")
+        wrpcap(str(path), list(frames))
+        name = f"{self.name}-{self._streams}"
+        self._streams += 1
+        suffix = "" if worker is None else f" worker {worker}"
+        suffix += "" if limit is None else f" limit {limit}"
+        reply = self._vpp.cli(
+            f"packet-generator new pcap {path} source pg{self.number} name {name}{suffix}"
+        )
+        assert reply == "", reply
+
+    def start_capture(self) -> None:
+        """Forget what came out before."""
+        self._path("out").unlink(missing_ok=True)
+        self._vpp.cli(f"packet-generator capture {self.name} disable")
+        self._vpp.cli(f"packet-generator capture {self.name} pcap {self._path('out')}")
+
+    def captured(self) -> list[Packet]:
+        """What came out since start_capture."""
+        path = self._path("out")
+        if not path.exists() or path.stat().st_size <= 24:
+            return []
+        try:
+            with PcapReader(str(path)) as reader:
+                return [Ether(bytes(p)) for p in reader]
+        except EOFError:
+            return []
+
+    def _path(self, name: str) -> Path:
+        return self._vpp.run / f"{self.name}-{name}.pcap"
+
+
+def run(vpp: VppProcess, ports: Sequence[Port]) -> None:
+    """Send every queued stream; returns when VPP has taken all of it and run its graph."""
+    for port in ports:
+        port.start_capture()
+    vpp.cli("packet-generator enable-stream")
+    deadline = time.monotonic() + ARRIVAL_TIMEOUT_SECONDS
+    while "Yes" in vpp.cli("show packet-generator"):
+        assert time.monotonic() < deadline, "the stream does not end"
+    # each command stops the workers between two runs of their graphs
+    for _ in range(2 * (vpp.workers + 1)):
+        vpp.cli("show packet-generator")
+
+
+def delete_streams(vpp: VppProcess) -> None:
+    """Forget the streams that were sent."""
+    for line in vpp.cli("show packet-generator").splitlines()[1:]:
+        vpp.cli(f"packet-generator delete {line.split()[0]}")
+
+
+def send(
+    vpp: VppProcess, port: Port, frames: Sequence[Packet], ports: Sequence[Port], worker: int | None
+) -> None:
+    """Send frames into one port, capturing at all."""
+    port.queue(frames, worker=worker)
+    try:
+        run(vpp, ports)
+    finally:
+        delete_streams(vpp)
+
+
+def wait_for_packets(port: Port, count: int) -> list[Packet]:
+    """What came out of the port; fewer than count only if they do not come in time."""
+    deadline = time.monotonic() + ARRIVAL_TIMEOUT_SECONDS
+    while len(packets := port.captured()) < count and time.monotonic() < deadline:
+        pass
+    return packets

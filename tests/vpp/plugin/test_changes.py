@@ -1,0 +1,197 @@
+"""Routes, neighbors, interfaces, LMAs and bindings that change under traffic."""
+
+import pytest
+from scapy.layers.inet6 import IPv6
+
+from vpp.plugin.gateway import (
+    CORRESPONDENT,
+    LMA,
+    NEXT_HOP,
+    NEXT_HOP_MAC,
+    Binding,
+    Gateway,
+    deletion,
+    stream,
+)
+from vpp.plugin.generator import Port, delete_streams
+from vpp.plugin.vpp_process import VppRefused
+
+pytestmark = pytest.mark.vpp
+
+ENDLESS_PACKETS = 10**12
+ROUNDS = 4
+
+
+def test_route_to_lma_vanishes_and_returns(gateway: Gateway) -> None:
+    """No route: dropped, the LMA shown as not reachable; back by itself with the route."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    frames = stream(gateway.uplink(alice.address()))
+    gateway.send_and_expect(gateway.access, frames, gateway.core)
+    gateway.route("2001:db8:b::/64", is_add=False)
+    try:
+        gateway.send_and_expect_nothing(gateway.access, frames)
+        assert not gateway.lma(LMA).reachable
+    finally:
+        gateway.route("2001:db8:b::/64")
+    assert gateway.lma(LMA).reachable
+    gateway.send_and_expect(gateway.access, frames, gateway.core)
+
+
+def test_more_specific_route_to_lma_takes_over(gateway: Gateway) -> None:
+    """The tunnel follows the FIB at once."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    frames = stream(gateway.uplink(alice.address()))
+    gateway.vpp.api.ip_neighbor_add_del(
+        is_add=True,
+        neighbor={
+            "sw_if_index": gateway.core.sw_if_index,
+            "mac_address": "02:00:00:00:cc:09",
+            "ip_address": "2001:db8:c::9",
+            "flags": 1,
+        },
+    )
+    route = f"{LMA}/128 via 2001:db8:c::9 {gateway.core.name}"
+    gateway.vpp.configure(f"ip route add {route}")
+    received = gateway.send_and_expect(gateway.access, frames, gateway.core)
+    assert {p.dst for p in received} == {"02:00:00:00:cc:09"}
+    gateway.vpp.configure(f"ip route del {route}")
+    received = gateway.send_and_expect(gateway.access, frames, gateway.core)
+    assert {p.dst for p in received} == {NEXT_HOP_MAC}
+
+
+def test_equal_cost_paths_to_lma_share_the_nodes(gateway: Gateway) -> None:
+    """Several next hops: flows are spread by the inner addresses."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    gateway.vpp.api.ip_neighbor_add_del(
+        is_add=True,
+        neighbor={
+            "sw_if_index": gateway.core.sw_if_index,
+            "mac_address": "02:00:00:00:cc:08",
+            "ip_address": "2001:db8:c::8",
+            "flags": 1,
+        },
+    )
+    for hop in (NEXT_HOP, "2001:db8:c::8"):
+        gateway.vpp.configure(f"ip route add {LMA}/128 via {hop} {gateway.core.name}")
+    frames = [gateway.uplink(alice.address(), f"2001:db8:dead::{n:x}") for n in range(1, 64)]
+    received = gateway.send_and_expect(gateway.access, frames, gateway.core)
+    for hop in (NEXT_HOP, "2001:db8:c::8"):
+        gateway.vpp.configure(f"ip route del {LMA}/128 via {hop} {gateway.core.name}")
+    assert len({p.dst for p in received}) == 2
+
+
+def test_neighbor_on_path_to_lma_changes_and_vanishes(gateway: Gateway) -> None:
+    """The adjacency changes its type under us; packets follow, none goes astray."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    frame = gateway.uplink(alice.address())
+    gateway.add_neighbor("02:00:00:00:cc:03")
+    received = gateway.send_and_expect(gateway.access, stream(frame), gateway.core)
+    assert {p.dst for p in received} == {"02:00:00:00:cc:03"}
+    gateway.add_neighbor("02:00:00:00:cc:03", is_add=False)
+    gateway.send_whatever(gateway.access, stream(frame))
+    assert all(IPv6 not in p or p[IPv6].nh != 41 for p in gateway.core.captured())
+    gateway.add_neighbor()
+    received = gateway.send_and_expect(gateway.access, stream(frame), gateway.core)
+    assert {p.dst for p in received} == {NEXT_HOP_MAC}
+
+
+def test_lma_in_use_is_not_deleted(gateway: Gateway) -> None:
+    """TUN: a tunnel lives as long as its bindings."""
+    gateway.bind(gateway.alice())
+    with pytest.raises(VppRefused) as refused:
+        gateway.vpp.api.mag_lma_add_del(is_add=False, lma_address=LMA)
+    assert refused.value.retval == -147
+    assert gateway.lma(LMA).n_bindings == 1
+
+
+def test_proxy_care_of_address_change_reaches_both_directions(gateway: Gateway) -> None:
+    """An LMA is changed in place: outer source, and the destination that is accepted."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    gateway.set_lma(proxy_care_of_address="2001:db8:a::2")
+    gateway.set_lma(lma_address="2001:db8:b::2", proxy_care_of_address="2001:db8:a::2")
+    [packet] = gateway.send_and_expect(
+        gateway.access, [gateway.uplink(alice.address())], gateway.core
+    )
+    assert packet[IPv6].src == "2001:db8:a::2"
+    inner = gateway.to_node(alice.address())
+    new = gateway.tunnelled(inner, dst="2001:db8:a::2")
+    gateway.send_and_expect(gateway.core, stream(new), gateway.access)
+    gateway.send_and_expect_nothing(gateway.core, stream(gateway.tunnelled(inner)))
+
+
+def test_deleted_interface_takes_its_bindings_along(gateway: Gateway) -> None:
+    """A binding never outlives its access link, and a new link with its index starts empty."""
+    port = Port(gateway.vpp, 7)
+    gateway.make_access_link(port.sw_if_index)
+    gateway.vpp.api.mag_access_interface_enable_disable(
+        sw_if_index=port.sw_if_index, enable=True, regular_table_id=0xFFFFFFFF
+    )
+    gone = gateway.alice(sw_if_index=port.sw_if_index)
+    stays = gateway.bob()
+    gateway.bind(gone, stays)
+    frame = gateway.tunnelled(gateway.to_node(gone.address()))
+    gateway.vpp.api.pg_delete_interface(sw_if_index=port.sw_if_index)
+    assert [d.binding_id for d in gateway.bindings()] == [stays.binding_id]
+    gateway.send_and_expect_drop(
+        gateway.core, stream(frame), "mag-downlink-ip6/unknown_inner_destination"
+    )
+    assert gateway.lma(LMA).n_bindings == 1
+    with pytest.raises(AssertionError):
+        gateway.bind(gone)
+
+
+def test_disabled_access_link_takes_its_bindings_along(gateway: Gateway) -> None:
+    """Its packets are VPP's again."""
+    alice, bob = gateway.alice(), gateway.bob()
+    gateway.bind(alice, bob)
+    gateway.vpp.api.mag_access_interface_enable_disable(
+        sw_if_index=gateway.access.sw_if_index, enable=False
+    )
+    assert [d.binding_id for d in gateway.bindings()] == [bob.binding_id]
+    gateway.vpp.forget_counters()
+    gateway.send_and_expect_nothing(gateway.access, [gateway.uplink(alice.address())])
+    assert "mag-uplink-ip6/unknown_source" not in gateway.vpp.error_counters()
+
+
+def test_access_link_that_is_down_gets_nothing(gateway: Gateway) -> None:
+    """VPP's output drops what is sent to an interface that is down; up again, all is well."""
+    bob = gateway.bob()
+    gateway.bind(bob)
+    frames = stream(gateway.tunnelled(gateway.to_node(bob.address())))
+    gateway.vpp.api.sw_interface_set_flags(sw_if_index=gateway.other_access.sw_if_index, flags=0)
+    gateway.send_and_expect_nothing(gateway.core, frames)
+    gateway.vpp.api.sw_interface_set_flags(sw_if_index=gateway.other_access.sw_if_index, flags=1)
+    gateway.send_and_expect(gateway.core, frames, gateway.other_access)
+
+
+def test_bindings_change_under_traffic(any_gateway: Gateway) -> None:
+    """Replaced and deleted under full traffic: others lose nothing, VPP lives, counters add up."""
+    gateway = any_gateway
+    alice = gateway.alice()
+    gateway.bind(alice)
+    workers = gateway.vpp.workers
+    frames = [gateway.uplink(alice.address(), CORRESPONDENT)]
+    down = [gateway.tunnelled(gateway.to_node(alice.address()))]
+    for port, packets in ((gateway.access, frames), (gateway.core, down)):
+        port.queue(packets * 63, worker=workers - 1 if workers else None, limit=ENDLESS_PACKETS)
+    gateway.vpp.cli("packet-generator enable-stream")
+    churned = [
+        Binding(1000 + n, [f"2001:db8:5:{n:x}::/64"], gateway.access.sw_if_index)
+        for n in range(300)
+    ]
+    for _ in range(ROUNDS):
+        gateway.bind(*churned, alice)
+        gateway.update(*(deletion(b.binding_id) for b in churned))
+    gateway.vpp.cli("packet-generator disable-stream")
+    delete_streams(gateway.vpp)
+    counters = gateway.vpp.error_counters()
+    assert counters["mag-uplink-ip6/encapsulated"] > 10_000
+    assert set(counters) == {"mag-uplink-ip6/encapsulated", "mag-downlink-ip6/decapsulated"}
+    [details] = gateway.bindings()
+    assert details.up_packets == counters["mag-uplink-ip6/encapsulated"]
+    assert details.down_packets == counters["mag-downlink-ip6/decapsulated"]

@@ -1,0 +1,178 @@
+"""Packets to the gateway: ND, presence of nodes, events about strangers."""
+
+import socket
+
+import pytest
+from scapy.layers.inet6 import (
+    UDP,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RS,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+)
+from scapy.layers.l2 import Ether
+from scapy.utils6 import in6_getnsma
+
+from vpp.plugin.gateway import ALICE_MAC, BOB_MAC, Gateway, stream, tagged
+
+pytestmark = pytest.mark.vpp
+
+LINK_LOCAL = "fe80::ff:fe00:11"
+
+
+def solicitation(gateway: Gateway, source: str, *, mac: str = ALICE_MAC, unicast: bool) -> Ether:
+    """A Neighbor Solicitation for the gateway's link-local address."""
+    target = gateway.link_local()
+    group = socket.inet_ntop(
+        socket.AF_INET6, in6_getnsma(socket.inet_pton(socket.AF_INET6, target))
+    )
+    octets = socket.inet_pton(socket.AF_INET6, group)[-4:]
+    destination = gateway.access.mac if unicast else "33:33:" + octets.hex(":")
+    return (
+        Ether(src=mac, dst=destination)
+        / IPv6(src=source, dst=target if unicast else group, hlim=255)
+        / ICMPv6ND_NS(tgt=target)
+        / ICMPv6NDOptSrcLLAddr(lladdr=mac)
+    )
+
+
+@pytest.mark.parametrize("unicast", [True, False])
+def test_solicitation_from_bound_source_is_answered(gateway: Gateway, unicast: bool) -> None:
+    """ND: VPP alone drops it as a source that is not on link."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    frame = solicitation(gateway, alice.address(), unicast=unicast)
+    [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
+    assert packet.dst == ALICE_MAC
+    assert packet[IPv6].dst == alice.address()
+    assert packet[ICMPv6ND_NA].tgt == gateway.link_local()
+
+
+@pytest.mark.parametrize("unicast", [True, False])
+def test_solicitation_from_unbound_source_is_not_answered(gateway: Gateway, unicast: bool) -> None:
+    """A source that no binding has is not on the link."""
+    frame = solicitation(gateway, "2001:db8:1:99::5", unicast=unicast)
+    gateway.send_and_expect_nothing(gateway.access, [frame])
+
+
+@pytest.mark.parametrize("unicast", [True, False])
+def test_solicitation_from_spoofed_source_is_dropped(gateway: Gateway, unicast: bool) -> None:
+    """A bound source with another MAC would poison the neighbor table."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    frame = solicitation(gateway, alice.address(), mac=BOB_MAC, unicast=unicast)
+    node = "mag-uplink-ip6" if unicast else "mag-uplink-multicast-ip6"
+    gateway.send_and_expect_drop(gateway.access, [frame], f"{node}/wrong_link_layer_address")
+
+
+def test_solicitation_from_link_local_source_is_answered(gateway: Gateway) -> None:
+    """ND works for any node on the link, bound or not."""
+    frame = solicitation(gateway, LINK_LOCAL, unicast=False)
+    [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
+    assert packet[ICMPv6ND_NA].tgt == gateway.link_local()
+
+
+def router_solicitation(mac: str, source: str = LINK_LOCAL) -> Ether:
+    """To all routers."""
+    return (
+        Ether(src=mac, dst="33:33:00:00:00:02")
+        / IPv6(src=source, dst="ff02::2", hlim=255)
+        / ICMPv6ND_RS()
+    )
+
+
+def test_any_packet_of_a_node_is_a_sign_of_life(gateway: Gateway) -> None:
+    """DETACH-01: stamped by source address, and by MAC and link for link-local sources."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    senders = [
+        gateway.uplink(alice.address()),
+        solicitation(gateway, alice.address(), unicast=False),
+        router_solicitation(ALICE_MAC),
+        gateway.uplink(LINK_LOCAL, gateway.link_local(), payload=UDP()),
+    ]
+    for frame in senders:
+        gateway.vpp.wait_until(lambda: gateway.bindings()[0].idle >= 1)
+        gateway.send_whatever(gateway.access, [frame])
+        assert gateway.bindings()[0].idle == 0, frame.summary()
+
+
+def test_packets_of_others_are_no_sign_of_life(gateway: Gateway) -> None:
+    """Neither another MAC, nor packets to the node."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    gateway.vpp.wait_until(lambda: gateway.bindings()[0].idle >= 1)
+    down = gateway.tunnelled(gateway.to_node(alice.address()))
+    gateway.send_whatever(gateway.access, [router_solicitation(BOB_MAC)])
+    gateway.send_whatever(gateway.access, [gateway.uplink(alice.address(), mac=BOB_MAC)])
+    gateway.send_whatever(gateway.core, [down])
+    assert gateway.bindings()[0].idle >= 1
+    assert gateway.bindings(idle_at_least=1) != []
+
+
+@pytest.fixture
+def listening(any_gateway: Gateway) -> Gateway:
+    """The gateway, with its events on."""
+    any_gateway.vpp.api.want_mag_events(enable=True, pid=1)
+    yield any_gateway
+    any_gateway.vpp.api.want_mag_events(enable=False, pid=1)
+
+
+@pytest.mark.parametrize(
+    ("source", "mac"),
+    [("2001:db8:1:99::5", "02:00:00:00:99:01"), (LINK_LOCAL, "02:00:00:00:99:09")],
+)
+def test_stranger_is_reported_once(listening: Gateway, source: str, mac: str) -> None:
+    """ATT: the first packet of an unknown node is an attach trigger; 63 of them are one event."""
+    frame = router_solicitation(mac) if source == LINK_LOCAL else listening.uplink(source, mac=mac)
+    listening.send_whatever(listening.access, stream(frame))
+    [event, *more] = listening.vpp.wait_for_events(1)
+    assert event.sw_if_index == listening.access.sw_if_index
+    assert str(event.mac) == mac
+    assert str(event.source_address) == source
+    assert more == []
+
+
+def test_stranger_on_vlan_is_reported_with_its_link(listening: Gateway) -> None:
+    """The MAC before the tag, the index of the sub-interface."""
+    frame = tagged(listening.uplink("2001:db8:1:99::5", mac="02:00:00:00:99:02"))
+    listening.send_whatever(listening.access, [frame])
+    [event] = listening.vpp.wait_for_events(1)
+    assert event.sw_if_index == listening.vlan_sw_if_index
+    assert str(event.mac) == "02:00:00:00:99:02"
+
+
+def test_bound_node_is_not_reported(listening: Gateway) -> None:
+    """Its link-local packets are known by their MAC."""
+    listening.bind(listening.alice())
+    listening.send_whatever(listening.access, [router_solicitation(ALICE_MAC)])
+    stranger = router_solicitation("02:00:00:00:99:03")
+    listening.send_whatever(listening.access, [stranger])
+    [event] = listening.vpp.wait_for_events(1)
+    assert str(event.mac) == "02:00:00:00:99:03"
+
+
+def test_flood_of_strangers_is_limited(gateway: Gateway) -> None:
+    """The rest is counted and told with the next event."""
+    gateway.vpp.api.want_mag_events(enable=True, pid=1)
+    limit = gateway.vpp.api.mag_plugin_get().events_per_second
+    frames = [
+        gateway.uplink("2001:db8:1:99::5", mac=f"02:00:00:01:{n >> 8:02x}:{n & 255:02x}")
+        for n in range(2 * limit + 500)
+    ]
+    gateway.send_whatever(gateway.access, frames)
+    found = gateway.vpp.wait_for_events(len(frames), timeout=1.0)
+    gateway.vpp.api.want_mag_events(enable=False, pid=1)
+    assert 0 < len(found) <= 2 * limit
+    assert gateway.vpp.error_counters()["mag-uplink-ip6/unknown_source"] == len(frames)
+
+
+def test_cancelled_registration_ends_events(gateway: Gateway) -> None:
+    """A client that wants no more events gets none."""
+    api = gateway.vpp.api
+    api.want_mag_events(enable=True, pid=1)
+    api.want_mag_events(enable=False, pid=1)
+    frame = gateway.uplink("2001:db8:1:99::5", mac="02:00:00:00:99:04")
+    gateway.send_whatever(gateway.access, stream(frame))
+    assert gateway.vpp.wait_for_events(1, timeout=0.3) == []

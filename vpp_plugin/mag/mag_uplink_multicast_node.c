@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* mag-uplink-multicast-ip6: multicast packets from access links go on, to the gateway or nowhere.
+
+   A bound node's packets count as a sign of life, and VPP's neighbor discovery, which answers only
+   sources that it finds on the link, is told that this one is: no prefix of a node is configured on
+   the interface. */
+
+#include <mag/mag_uplink.h>
+
+VLIB_NODE_FN (mag_uplink_multicast_ip6_node)
+(vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame)
+{
+  vlib_buffer_t *bufs[VLIB_FRAME_SIZE];
+  u16 nexts[VLIB_FRAME_SIZE];
+  const mag_main_t *mm = &mag_main;
+  u32 *from = vlib_frame_vector_args (frame), n = frame->n_vectors;
+
+  vlib_get_buffers (vm, from, bufs, n);
+  for (u32 i = 0; i < n; i++)
+    {
+      const ip6_header_t *ip = vlib_buffer_get_current (bufs[i]);
+      mag_verdict_t v = { .error = MAG_NO_ERROR };
+      v.binding_index =
+	mag_prefix_lookup (mm, mm->lengths, &ip->src_address, mag_prefix_hash (&ip->src_address));
+      mag_uplink_to_gateway (vm, bufs[i], ip, &v);
+      if (v.error != MAG_NO_ERROR)
+	bufs[i]->error = node->errors[v.error];
+      nexts[i] = v.next;
+      if (PREDICT_FALSE (bufs[i]->flags & VLIB_BUFFER_IS_TRACED))
+	mag_trace (vm, node, bufs[i], ip, mag_source_mac (bufs[i]), &v);
+    }
+  vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
+  return n;
+}
+
+VLIB_REGISTER_NODE (mag_uplink_multicast_ip6_node) = {
+  .name = "mag-uplink-multicast-ip6",
+  .vector_size = sizeof (u32),
+  .format_trace = format_mag_trace,
+  .n_errors = MAG_N_ERROR,
+  .error_counters = mag_error_counters,
+  .n_next_nodes = 1,
+  .next_nodes = { [MAG_NEXT_DROP] = "ip6-drop" },
+};
