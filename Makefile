@@ -48,7 +48,7 @@ plugin: ## Build the VPP plugin against an installed VPP (VPP_PREFIX) into build
 .PHONY: bench-dataplane
 bench-dataplane: build plugin ## Clocks per packet on VPP: make bench-dataplane ARGS="--bindings 1,1000 --json"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[perf]" >&2
-	@$(AS_ROOT) $(BIN)/python -m perf.dataplane $(ARGS)
+	@$(AS_ROOT) env PYTHONPATH=agent $(BIN)/python -m perf.dataplane $(ARGS)
 
 .PHONY: build
 build: $(STAMP) ## Make the virtual environment with everything pinned

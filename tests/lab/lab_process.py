@@ -48,6 +48,18 @@ class LabProcess:
         return time.monotonic() - started
 
 
+def exec_in(node: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """`mag lab exec` in the lab that is held, with a line on its standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "mag", "lab", "exec", node, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        input="typed\n",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
 @contextmanager
 def running(*arguments: str) -> Iterator[LabProcess]:
     """A lab that is gone at the end, whatever happens."""

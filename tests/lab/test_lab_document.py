@@ -3,7 +3,7 @@
 import json
 
 from mag.lab.document import lab_document
-from mag.lab.scenarios.steps import Findings, Handover, StepResult, Told
+from mag.lab.scenarios.steps import Findings, Handover, Outage, StepResult, Told
 from mag.lab.traffic.probe_traffic import TrafficResult
 from mag.lab.traffic.tcp_session import TcpResult
 from mag.lab.traffic.traffic_statistics import Arrival, Period, direction_statistics
@@ -64,3 +64,19 @@ def test_each_handover_tells_what_it_cost_in_each_direction() -> None:
     assert (found["signalling_ms"], found["duration_ms"]) == (3.21, 6.0)
     assert found["downlink"] == {"lost": 5, "gap_ms": 6.0}
     assert found["uplink"]["gap_ms"] == 2.0
+
+
+def test_each_outage_tells_what_it_cost_in_each_direction() -> None:
+    outage = Outage("mag1", Period(2 * MS, 8 * MS))
+    findings = Findings(outages=[outage], traffic=traffic())
+    (found,) = lab_document("dataplane-restart", "vpp", steps(True), findings)["outages"]
+    assert (found["gateway"], found["duration_ms"]) == ("mag1", 6.0)
+    assert found["downlink"] == {"lost": 5, "gap_ms": 6.0}
+    assert found["uplink"]["gap_ms"] == 2.0
+
+
+def test_direction_that_never_came_back_after_an_outage_has_no_gap() -> None:
+    outage = Outage("mag1", Period(30 * MS, 50 * MS))
+    findings = Findings(outages=[outage], traffic=traffic())
+    (found,) = lab_document("dataplane-restart", "vpp", steps(True), findings)["outages"]
+    assert found["uplink"]["gap_ms"] is None

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from lab.lab_process import (
     LabProcess,
+    exec_in,
     left_behind,
     network_of_its_own,
     processes_in,
@@ -35,18 +35,8 @@ def _network_of_its_own() -> Iterator[None]:
         yield
 
 
-def exec_in(node: str, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mag", "lab", "exec", node, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        input="typed\n",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-
 class TestHandover:
+    @pytest.mark.requirement("ACFG-08", "DR-02", "DR-03", "HNE-01", "ND-19", "NODE-03")
     def test_node_keeps_everything_and_the_gap_is_short(self) -> None:
         """HNE-01, DR-02, DR-03, and 100 ms."""
         with running("--json") as lab:
@@ -152,6 +142,7 @@ class TestHeld:
         assert left_behind(namespace) == []
         assert exec_in("mn1", "true").returncode == 1
 
+    @pytest.mark.requirement("MH-18", "TUN-02")
     @pytest.mark.tshark
     @pytest.mark.skipif(TSHARK is None, reason="tshark is not installed")
     def test_capture_is_clean_and_shows_signalling_and_tunnel(self, held: Held) -> None:
@@ -229,6 +220,23 @@ class TestRefusals:
         assert ran.returncode == 1
         assert "no lab is held" in ran.stderr
         assert len(ran.stderr.splitlines()) == 1
+
+    def test_scenario_that_kills_the_packet_path_is_refused_on_the_kernel(self) -> None:
+        with running("--scenario", "dataplane-restart") as lab:
+            output, errors = lab.popen.communicate(timeout=30)
+        assert (lab.popen.returncode, output) == (1, "")
+        assert "add --dataplane vpp" in errors
+        assert len(errors.splitlines()) == 1
+
+    def test_machine_without_vpp_is_told_so_in_one_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VPP_PREFIX", str(tmp_path))
+        with running("--dataplane", "vpp") as lab:
+            output, errors = lab.popen.communicate(timeout=30)
+        assert (lab.popen.returncode, output) == (1, "")
+        assert f"VPP_PREFIX is {tmp_path}" in errors
+        assert len(errors.splitlines()) == 1
 
     def test_capture_file_that_cannot_be_written_is_one_line(self, tmp_path: Path) -> None:
         with running("--pcap", str(tmp_path / "no" / "where.pcapng")) as lab:

@@ -3,8 +3,17 @@
 import pytest
 
 from mag.lab.errors import LabError
-from mag.lab.scenarios.steps import Findings, Handover, Step, StepFailed, StepResult, Told, tried
-from mag.lab.scenarios.with_traffic import traffic_verdicts
+from mag.lab.scenarios.steps import (
+    Findings,
+    Handover,
+    Outage,
+    Step,
+    StepFailed,
+    StepResult,
+    Told,
+    tried,
+)
+from mag.lab.scenarios.with_traffic import outage_verdicts, traffic_verdicts
 from mag.lab.traffic.probe_traffic import TrafficResult
 from mag.lab.traffic.tcp_session import TcpResult
 from mag.lab.traffic.traffic_statistics import (
@@ -121,3 +130,41 @@ async def test_broken_tcp_connection_fails() -> None:
     broken = findings(direction(), direction())
     broken.tcp = TcpResult(False, 10, 1.0)
     assert not (await verdicts(broken))["tcp_survived"].ok
+
+
+async def after_outage(direction: DirectionStatistics, *, down_ms: int) -> dict[str, StepResult]:
+    found = Findings(
+        outages=[Outage("mag1", Period(100 * MS, (100 + down_ms) * MS))],
+        traffic=TrafficResult(direction, direction),
+        tcp=TcpResult(True, 100, float(down_ms)),
+    )
+    return {each.name: each for each in await results(*outage_verdicts(found))}
+
+
+async def test_loss_and_silence_inside_an_outage_are_allowed_and_told() -> None:
+    silent = direction(lost=range(100, 400))
+    found = await after_outage(silent, down_ms=300)
+    assert all(each.ok for each in found.values())
+    assert found["outage_within_10_s"].told.sentence == "outage of mag1: 301 ms up, 301 ms down"
+
+
+async def test_loss_after_an_outage_is_not() -> None:
+    found = await after_outage(direction(lost=range(100, 450)), down_ms=300)
+    assert not found["nothing_lost_outside_outages"].ok
+
+
+@pytest.mark.parametrize(("gap_ms", "ok"), [(9_999, True), (10_000, False)], ids=["10 s", "more"])
+async def test_outage_above_10_s_fails(gap_ms: int, ok: bool) -> None:
+    found = await after_outage(direction(gap_at=100, gap_ms=gap_ms), down_ms=gap_ms)
+    assert found["outage_within_10_s"].ok is ok
+
+
+async def test_direction_that_never_came_back_is_no_short_outage() -> None:
+    found = await after_outage(direction(lost=range(90, 500)), down_ms=300)
+    assert not found["outage_within_10_s"].ok
+
+
+async def test_scenario_without_its_outage_fails() -> None:
+    found = Findings(traffic=TrafficResult(direction(), direction()), tcp=TcpResult(True, 1, 1.0))
+    verdict = {each.name: each for each in await results(*outage_verdicts(found))}
+    assert not verdict["outage_within_10_s"].ok

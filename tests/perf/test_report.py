@@ -1,6 +1,7 @@
 """The document, its verdicts and its tables."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -79,6 +80,7 @@ def test_machine_too_busy_to_measure_is_inconclusive_not_met():
     assert described["sizes"][0]["arms"]["own-up"]["rejected"] == {"core lost": 12}
     assert not described["ok"]
     assert "no slice good enough" in render(described)
+    assert f"slices rejected: {12 * len(CLOCKS)} core lost" in render(described)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,12 @@ def test_growth_from_a_thousand_to_a_million_is_judged():
         ("own-up", "missed"),
         ("own-down", "met"),
     ]
+
+
+def test_growth_over_few_slices_is_inconclusive():
+    many = size(bindings=1_000_000)
+    described = document(size(), replace(many, visits=many.visits[:3]))
+    assert {entry["verdict"] for entry in described["growth"]} == {"inconclusive"}
 
 
 @pytest.mark.parametrize(

@@ -324,6 +324,7 @@ extern vlib_node_registration_t mag_mobility_ip6_node;
 extern vlib_node_registration_t mag_uplink_multicast_ip6_node;
 extern vlib_node_registration_t mag_downlink_hand_off_ip6_node;
 extern vlib_node_registration_t mag_event_node;
+extern vlib_node_registration_t mag_neighbor_advertisement_node;
 
 /* mag_prefix.c; errors are VNET_API_ERROR_*, 0 is success. */
 void mag_prefix_init (mag_main_t *mm);

@@ -176,9 +176,22 @@ mag_interface_mac_change (ethernet_main_t *em, u32 sw_if_index, uword opaque)
     mag_binding_refresh_interfaces ();
 }
 
+/* Have VPP's answers to Neighbor Solicitations pass our node, which knows access links. */
+static void
+mag_take_neighbor_advertisements (vlib_main_t *vm)
+{
+  vlib_node_t *solicitation = vlib_get_node_by_name (vm, (u8 *) "icmp6-neighbor-solicitation");
+  vlib_node_t *output = vlib_get_node_by_name (vm, (u8 *) "interface-output");
+  uword slot = vlib_node_get_next (vm, solicitation->index, output->index);
+
+  vlib_node_add_next_with_slot (vm, solicitation->index, mag_neighbor_advertisement_node.index,
+				slot);
+}
+
 void
 mag_interface_init (mag_main_t *mm)
 {
+  mag_take_neighbor_advertisements (vlib_get_main ());
   ethernet_address_change_ctx_t ctx = { .function = mag_interface_mac_change };
   vec_add1 (ethernet_main.address_change_callbacks, ctx);
 }

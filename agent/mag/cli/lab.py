@@ -20,7 +20,11 @@ def lab(
     context: typer.Context,
     scenario: Annotated[Scenario, typer.Option(help="What to show.")] = Scenario.HANDOVER,
     dataplane: Annotated[
-        PacketPath, typer.Option(help="The gateways' packet path.")
+        PacketPath,
+        typer.Option(
+            help="The gateways' packet path; VPP_PREFIX and MAG_VPP_PLUGIN_PATH say where VPP and "
+            "our plugin are, if not in the usual places."
+        ),
     ] = PacketPath.KERNEL,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")

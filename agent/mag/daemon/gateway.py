@@ -160,10 +160,7 @@ class Gateway:
                     settings.fixed_mag_link_layer_address,
                 )
             )
-        # What an earlier run of ours left in the packet path and nobody wants goes here.
-        for outcome in await self.reconciler.resync():
-            if outcome.error is not None:
-                raise outcome.error
+        await self._resync()
         self.transport.open(self._receive_message)
         for port in self.ports.values():
             port.open(self.attachments.signal)
@@ -176,8 +173,17 @@ class Gateway:
             self._tasks.create_task(self._watch_links()),
         ]
         if self._keep_connected is not None:
-            restoring = self._keep_connected(self.reconciler.resync)
+            restoring = self._keep_connected(self._resync)
             self._background.append(self._tasks.create_task(restoring))
+
+    async def _resync(self) -> None:
+        """Make the packet path as it is wanted; what an earlier run of ours left there goes.
+
+        Raises DataplaneError, the first of those that remain.
+        """
+        for outcome in await self.reconciler.resync():
+            if outcome.error is not None:
+                raise outcome.error
 
     async def close(self) -> None:
         """End all service and take away everything of ours, in bounded time."""

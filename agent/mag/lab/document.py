@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mag.lab.scenarios.steps import Findings, Handover, StepResult
-from mag.lab.scenarios.with_traffic import handover_gap_ms, lost_in_handover
+from mag.lab.scenarios.steps import Findings, Handover, Outage, StepResult
+from mag.lab.scenarios.with_traffic import (
+    handover_gap_ms,
+    lost_in_handover,
+    lost_in_outage,
+    outage_gap_ms,
+)
 from mag.lab.traffic.probe_traffic import TrafficResult
 from mag.lab.traffic.traffic_statistics import DirectionStatistics
 
@@ -25,6 +30,7 @@ def lab_document(
         ],
         "traffic": _traffic(findings.traffic),
         "handovers": [_handover(each, findings.traffic) for each in findings.handovers],
+        "outages": [_outage(each, findings.traffic) for each in findings.outages],
         "tcp": None,
     }
     if findings.tcp is not None:
@@ -80,6 +86,19 @@ def _handover(handover: Handover, traffic: TrafficResult | None) -> Document:
             document[name] = {
                 "lost": lost_in_handover(direction, handover),
                 "gap_ms": _ms(handover_gap_ms(direction, handover)),
+            }
+    return document
+
+
+def _outage(outage: Outage, traffic: TrafficResult | None) -> Document:
+    """gap_ms: null where nothing came after the outage."""
+    document: Document = {"gateway": outage.gateway, "duration_ms": _ms(outage.period.length_ms)}
+    if traffic is not None:
+        for name, direction in (("uplink", traffic.uplink), ("downlink", traffic.downlink)):
+            gap_ms = outage_gap_ms(direction, outage)
+            document[name] = {
+                "lost": lost_in_outage(direction, outage),
+                "gap_ms": None if gap_ms is None else _ms(gap_ms),
             }
     return document
 

@@ -6,24 +6,25 @@ from typing import Any
 import yaml
 
 from mag.lab.held import gateway_socket
+from mag.lab.packet_path.base import GatewayPacketPath
 from mag.lab.world import topology
 from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY
 
 
-def write_gateway_config(gateway: topology.Gateway) -> Path:
+def write_gateway_config(gateway: topology.Gateway, packet_path: GatewayPacketPath) -> Path:
     """configs/mag.yaml's shape for one gateway of the lab; returns the file."""
     document = {
         "identity": gateway.name,
         "proxy_care_of_address": gateway.proxy_care_of_address,
         "lmas": {"lma": {"address": topology.LMA_ADDRESS}},
-        "access_links": {topology.ACCESS_INTERFACE: {}},
+        "access_links": {packet_path.access_interface: {}},
         "policy": {
             "nodes": {
                 node.mn_id: {"link_layer_addresses": [node.link_layer_address], "lma": "lma"}
                 for node in topology.MOBILE_NODES
             }
         },
-        "dataplane": {"kind": "kernel", "core_interfaces": [topology.CORE_INTERFACE]},
+        "dataplane": packet_path.gateway_section(gateway.name),
         "admin": {"socket": gateway_socket(gateway.name)},
     }
     return _write(gateway.name, document)

@@ -10,12 +10,14 @@ class Scenario(StrEnum):
 
     ATTACH = "attach"
     HANDOVER = "handover"
+    DATAPLANE_RESTART = "dataplane-restart"
 
 
 class PacketPath(StrEnum):
     """What the gateways forward with."""
 
     KERNEL = "kernel"
+    VPP = "vpp"
 
 
 @dataclass(frozen=True, slots=True)

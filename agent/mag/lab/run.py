@@ -14,9 +14,14 @@ from typing import Final
 
 from mag.lab.errors import LabError
 from mag.lab.held import exec_in_lab, take_name
-from mag.lab.options import LabOptions, Scenario
+from mag.lab.options import LabOptions, PacketPath, Scenario
+from mag.lab.packet_path.base import GatewayPacketPath
+from mag.lab.packet_path.kernel import KernelPacketPath
+from mag.lab.packet_path.vpp import VppPacketPath
+from mag.lab.packet_path.vpp_installation import find_vpp
 from mag.lab.scenario_run import ENDING_SIGNALS, LabName, ScenarioRun
 from mag.lab.scenarios.attach import ATTACH
+from mag.lab.scenarios.dataplane_restart import DATAPLANE_RESTART
 from mag.lab.scenarios.handover import HANDOVER
 from mag.lab.scenarios.steps import ScenarioScript
 from mag.lab.world.private_namespaces import start_in_private_namespaces
@@ -26,6 +31,7 @@ __all__ = ["exec_in_lab", "run_lab"]
 _SCRIPTS: Final[Mapping[Scenario, ScenarioScript]] = {
     Scenario.ATTACH: ATTACH,
     Scenario.HANDOVER: HANDOVER,
+    Scenario.DATAPLANE_RESTART: DATAPLANE_RESTART,
 }
 _PATIENCE_S: Final = 3.0
 """After a signal; then what is still there is killed."""
@@ -38,10 +44,11 @@ def run_lab(options: LabOptions) -> int:
     """
     try:
         _require_root()
+        packet_path = _packet_path(options)
         with _opened(options.pcap) as capture:
             name, holder = take_name()
             with holder:
-                return _run_and_wait(options, LabName(name, holder), capture)
+                return _run_and_wait(options, packet_path, LabName(name, holder), capture)
     except LabError as error:
         print(f"mag lab: {error}", file=sys.stderr)
         return 1
@@ -50,6 +57,17 @@ def run_lab(options: LabOptions) -> int:
 def _require_root() -> None:
     if os.geteuid() != 0:
         raise LabError("needs root: it makes network namespaces (try sudo)")
+
+
+def _packet_path(options: LabOptions) -> GatewayPacketPath:
+    if options.dataplane is PacketPath.VPP:
+        return VppPacketPath(find_vpp())
+    if options.scenario is Scenario.DATAPLANE_RESTART:
+        raise LabError(
+            f"scenario {options.scenario} kills the packet path, which with the kernel would be "
+            "this machine: add --dataplane vpp"
+        )
+    return KernelPacketPath()
 
 
 @contextlib.contextmanager
@@ -67,12 +85,14 @@ def _opened(path: Path | None) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _run_and_wait(options: LabOptions, lab_name: LabName, capture: int | None) -> int:
+def _run_and_wait(
+    options: LabOptions, packet_path: GatewayPacketPath, lab_name: LabName, capture: int | None
+) -> int:
     def first_process() -> int:
         run = ScenarioRun(
             _SCRIPTS[options.scenario],
             lab_name,
-            dataplane=options.dataplane,
+            packet_path=packet_path,
             prints_document=options.as_json,
             holds=options.hold,
             capture=capture,

@@ -11,6 +11,7 @@ from mag.lab.errors import LabError
 from mag.lab.event_feed import EventFeed
 from mag.lab.gateway_config import write_anchor_config, write_gateway_config
 from mag.lab.held import gateway_socket
+from mag.lab.packet_path.base import GatewayPacketPath
 from mag.lab.world import topology
 from mag.lab.world.links import Links, built_links
 from mag.lab.world.mobile_node import NodeView
@@ -18,7 +19,7 @@ from mag.lab.world.node_process import NodeProcess, start_python
 from mag.services.admin_client import AdminClient, AdminError
 
 POLL_INTERVAL_S: Final = 0.005
-_START_TIMEOUT_S: Final = 15.0
+_START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 8.0
 _CAPTURE_STOP_TIMEOUT_S: Final = 1.0
 
@@ -26,8 +27,9 @@ _CAPTURE_STOP_TIMEOUT_S: Final = 1.0
 class RunningLab:
     """Links, processes and events of one lab; an async context manager."""
 
-    def __init__(self, capture: int | None = None) -> None:
+    def __init__(self, packet_path: GatewayPacketPath, capture: int | None = None) -> None:
         """capture: descriptor of a file that takes a pcapng of all links."""
+        self.packet_path = packet_path
         self._capture_file = capture
         self._capture: NodeProcess | None = None
         self._stack = AsyncExitStack()
@@ -64,7 +66,9 @@ class RunningLab:
 
     async def build_links(self) -> None:
         """Make all namespaces and links."""
-        self._links = await self._stack.enter_async_context(built_links())
+        self._links = await self._stack.enter_async_context(
+            built_links(gateways_bypass_kernel=self.packet_path.bypasses_kernel)
+        )
         if self._capture_file is not None:
             await self._start_capture(self._capture_file)
 
@@ -88,10 +92,15 @@ class RunningLab:
         await self._anchor.next_line(_START_TIMEOUT_S)
         self.feed.follow_anchor(name, self._anchor)
 
+    async def start_packet_path(self) -> str:
+        """Start what the gateways forward with; in words, what runs."""
+        return await self.packet_path.start(self.links)
+
     async def start_gateways(self) -> None:
         """Start both gateways and wait until their admin APIs answer."""
         for gateway in topology.GATEWAYS:
-            arguments = ("-m", "mag", "run", str(write_gateway_config(gateway)))
+            file = write_gateway_config(gateway, self.packet_path)
+            arguments = ("-m", "mag", "run", str(file))
             process = start_python(gateway.name, gateway.name, arguments, reads_output=False)
             self._gateway_processes[gateway.name] = process
         for name, process in self._gateway_processes.items():
@@ -131,9 +140,12 @@ class RunningLab:
         await self._check_nothing_left(self._anchor.name)
 
     async def _check_nothing_left(self, node: str) -> None:
-        left = await self.links.foreign_forwarding(node)
-        if left:
-            raise LabError(f"{node} left behind in its kernel: {', '.join(left)}")
+        in_kernel = await self.links.foreign_forwarding(node)
+        if in_kernel:
+            raise LabError(f"{node} left behind in its kernel: {', '.join(in_kernel)}")
+        elsewhere = await self.packet_path.left_behind(node)
+        if elsewhere:
+            raise LabError(f"{node} left behind: {', '.join(elsewhere)}")
 
     async def view_when(
         self, node: str, timeout_s: float, *, is_ready: Callable[[NodeView], bool], what: str
@@ -151,7 +163,8 @@ class RunningLab:
         processes = [*self._gateway_processes.values()]
         if self._anchor is not None:
             processes.append(self._anchor)
-        return "".join(f"\n  {each.name} said:{each.log_tail()}" for each in processes)
+        daemons = "".join(f"\n  {each.name} said:{each.log_tail()}" for each in processes)
+        return daemons + self.packet_path.logs()
 
 
 async def _answers(client: AdminClient) -> bool:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mag.lab.document import is_ok, lab_document
 from mag.lab.held import answer_seekers
+from mag.lab.packet_path.base import GatewayPacketPath
 from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.steps import Findings, ScenarioScript, Step, StepResult, Told, tried
 from mag.lab.timeline import Timeline
@@ -37,7 +38,7 @@ class ScenarioRun:
         scenario: ScenarioScript,
         lab_name: LabName,
         *,
-        dataplane: str,
+        packet_path: GatewayPacketPath,
         prints_document: bool,
         holds: bool,
         capture: int | None,
@@ -45,7 +46,7 @@ class ScenarioRun:
         """capture: open descriptor of a file for a pcapng, if one is wanted."""
         self._scenario = scenario
         self._lab_name = lab_name
-        self._dataplane = dataplane
+        self._packet_path = packet_path
         self._prints_document = prints_document
         self._holds = holds
         self._capture = capture
@@ -83,7 +84,7 @@ class ScenarioRun:
         timeline.open(self._scenario, self._lab_name.name)
         findings = Findings()
         results: list[StepResult] = []
-        async with RunningLab(self._capture) as lab:
+        async with RunningLab(self._packet_path, self._capture) as lab:
             async for result in tried(self._steps(lab, findings)):
                 timeline.step(result)
                 results.append(result)
@@ -103,35 +104,48 @@ class ScenarioRun:
 
     def _print_document(self, results: Sequence[StepResult], findings: Findings) -> None:
         if self._prints_document:
-            document = lab_document(self._scenario.name, self._dataplane, results, findings)
+            name, dataplane = self._scenario.name, self._packet_path.name
+            document = lab_document(name, dataplane, results, findings)
             print(json.dumps(document), flush=True)
 
     async def _hold(self) -> None:
         name, holder = self._lab_name.name, self._lab_name.holder
         server = await answer_seekers(name, holder, time.time())
         self._is_held = True
-        self._console.print(
-            f"The lab {name} stays until Ctrl-C. In another terminal:\n"
-            f"  mag lab exec mn1 ping -c 3 {topology.CORRESPONDENT_SIDE.ip}\n"
-            "  mag show bindings"
+        hints = (
+            f"mag lab exec mn1 ping -c 3 {topology.CORRESPONDENT_SIDE.ip}",
+            "mag show bindings",
+            *self._packet_path.hints(),
         )
+        self._console.print(f"The lab {name} stays until Ctrl-C. In another terminal:")
+        for hint in hints:
+            self._console.print(f"  {hint}", soft_wrap=True)
         async with server:
             await self._hold_is_over.wait()
 
 
 def _closing_steps(lab: RunningLab) -> Sequence[Step]:
+    packet_path = lab.packet_path
+
     async def stop_gateways() -> Told:
         await lab.stop_gateways()
-        return Told("both gateways ended and left no rule and no route behind")
+        return Told(f"both gateways ended and left {packet_path.words_when_clean}")
 
     async def stop_anchor() -> Told:
         await lab.stop_anchor()
         return Told("the LMA ended and left no rule and no route behind")
 
-    return (
+    async def stop_packet_path() -> Told:
+        await packet_path.stop()
+        return Told(f"{packet_path.words} ended")
+
+    steps = [
         Step("gateways_stopped", stop_gateways, is_verdict=True),
         Step("anchor_stopped", stop_anchor, is_verdict=True),
-    )
+    ]
+    if packet_path.bypasses_kernel:
+        steps.append(Step("packet_path_stopped", stop_packet_path, is_verdict=True))
+    return steps
 
 
 def _capture_step(lab: RunningLab) -> Step:

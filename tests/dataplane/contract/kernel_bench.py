@@ -32,6 +32,7 @@ WITNESS = IPv6Address("2001:db8:c::ffff")
 CORE_LINK_LAYER_ADDRESS = "02:00:00:00:00:c0"
 WORLD_LINK_LAYER_ADDRESS = "02:00:00:00:00:ff"
 ETHERTYPE_IPV6 = 0x86DD
+LOCAL_TABLE = 255
 DEADLINE_S = 5.0
 ANSWER_DEADLINE_S = 5.0
 
@@ -198,6 +199,8 @@ def _connect(world: str) -> None:
     for scope in ("all", "default"):
         Path(f"/proc/sys/net/ipv6/conf/{scope}/accept_dad").write_text("0")
     with IPRoute() as netlink:
+        loopback = netlink.link_lookup(ifname="lo")[0]
+        netlink.link("set", index=loopback, state="up")
         for name in (CORE, *LINKS):
             _add_veth(netlink, name, world)
 
@@ -205,9 +208,6 @@ def _connect(world: str) -> None:
 def _make_gateway() -> None:
     # Every error message is a result here.
     Path("/proc/sys/net/ipv6/icmp/ratelimit").write_text("0")
-    with IPRoute() as netlink:
-        loopback = netlink.link_lookup(ifname="lo")[0]
-        netlink.link("set", index=loopback, state="up")
     configure_core()
 
 
@@ -226,10 +226,21 @@ def configure_core() -> None:
                 ifindex=core,
                 state="permanent",
             )
+        _await_local_route(netlink)
         # Whatever the gateway routes by itself would go back to the core and be seen there.
         netlink.route(
             "replace", family=socket.AF_INET6, dst="default", gateway=str(LMA_A), oif=core
         )
+
+
+def _await_local_route(netlink: Any) -> None:
+    """The kernel adds the route of a new address a little later, from a queue of its own."""
+    give_up = time.monotonic() + DEADLINE_S
+    while not any(
+        route.get_attr("RTA_DST") == str(PROXY_COA)
+        for route in netlink.get_routes(family=socket.AF_INET6, table=LOCAL_TABLE)
+    ):
+        assert time.monotonic() < give_up, "the kernel makes no route for its own address"
 
 
 def _add_veth(netlink: Any, name: str, world: str) -> None:

@@ -25,12 +25,13 @@ def attach_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
     return (
         Step("links_built", partial(_build_links, lab)),
         Step("anchor_ready", partial(_start_anchor, lab)),
+        *_packet_path_steps(lab),
         Step("gateways_ready", partial(_start_gateways, lab)),
         Step("nodes_switched_on", partial(_switch_on, lab, findings)),
         *(Step(f"{node.name}_attached", partial(_attached, lab, findings, node)) for node in nodes),
         *(Step(f"{node.name}_configured", partial(_configured, lab, node)) for node in nodes),
         *(
-            Step(f"{node.name}_reaches_correspondent", partial(_reaches, lab, node))
+            Step(f"{node.name}_reaches_correspondent", partial(reaches, lab, node))
             for node in nodes
         ),
     )
@@ -60,10 +61,21 @@ async def _start_anchor(lab: RunningLab) -> Told:
     return Told(f"reference LMA serves {topology.PREFIX_POOL} at {topology.LMA_ADDRESS}")
 
 
+def _packet_path_steps(lab: RunningLab) -> Sequence[Step]:
+    """What is a process of its own runs before the gateways do."""
+    if not lab.packet_path.bypasses_kernel:
+        return ()
+    return (Step("packet_path_ready", partial(_start_packet_path, lab)),)
+
+
+async def _start_packet_path(lab: RunningLab) -> Told:
+    return Told(await lab.start_packet_path())
+
+
 async def _start_gateways(lab: RunningLab) -> Told:
     await lab.start_gateways()
     names = " and ".join(gateway.name for gateway in topology.GATEWAYS)
-    return Told(f"{names} run: `mag run` on the Linux kernel's packet path")
+    return Told(f"{names} run: `mag run` on {lab.packet_path.words}")
 
 
 async def _switch_on(lab: RunningLab, findings: Findings) -> Told:
@@ -113,7 +125,7 @@ def _checked(node: topology.MobileNode, view: NodeView) -> NodeAddress:
     return view.address
 
 
-async def _reaches(lab: RunningLab, node: topology.MobileNode) -> Told:
+async def reaches(lab: RunningLab, node: topology.MobileNode) -> Told:
     """The echo comes back, and back through the LMA's tunnel to this node's gateway."""
     view = await lab.links.view_of(node.name)
     if view.address is None:

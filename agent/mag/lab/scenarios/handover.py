@@ -9,11 +9,11 @@ from typing import Final
 from mag.lab.event_feed import LabEvent
 from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.attach import attach_steps
-from mag.lab.scenarios.steps import Findings, Handover, ScenarioScript, Step, StepFailed, Told
+from mag.lab.scenarios.node_unchanged import node_verdicts
+from mag.lab.scenarios.steps import Findings, Handover, ScenarioScript, Step, Told
 from mag.lab.scenarios.with_traffic import traffic_steps, traffic_verdicts
 from mag.lab.traffic.traffic_statistics import NS_PER_S, Period
 from mag.lab.world import topology
-from mag.lab.world.mobile_node import NodeView
 
 _HANDOVER_TIMEOUT_S: Final = 5.0
 _RELEASE_TIMEOUT_S: Final = 5.0
@@ -29,8 +29,7 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
     return (
         *attach_steps(lab, findings),
         *traffic_steps(lab, findings, node, moves),
-        Step("address_kept", partial(_judge_address, findings), is_verdict=True),
-        Step("default_router_kept", partial(_judge_router, findings), is_verdict=True),
+        *node_verdicts(findings),
         *traffic_verdicts(findings),
     )
 
@@ -71,7 +70,7 @@ async def _move(
 async def _report_as_access_points_do(
     lab: RunningLab, node: topology.MobileNode, old: topology.Gateway, new: topology.Gateway
 ) -> None:
-    access, mac = topology.ACCESS_INTERFACE, node.link_layer_address
+    access, mac = lab.packet_path.access_interface, node.link_layer_address
     await asyncio.gather(
         lab.gateways[new.name].attach(access, mac, handoff="between_gateways"),
         lab.gateways[old.name].detach(link_layer_address=mac, access_interface=access),
@@ -92,23 +91,3 @@ async def _first(
         timeout_s,
         f"{gateway.name}: no {name} for {node.name}{lab.logs()}",
     )
-
-
-async def _judge_address(findings: Findings) -> Told:
-    """HNE-01: the very same address, not one that went and came back."""
-    before, *after = (view.address for view in findings.views)
-    if before is None or any(address != before for address in after):
-        raise StepFailed(f"the node's address was {before}, then {_listed(findings.views[1:])}")
-    return Told(f"{before.address} all the time")
-
-
-async def _judge_router(findings: Findings) -> Told:
-    """DR-02, DR-03: the same router, link-local address and MAC, wherever the node is."""
-    before, *after = (view.default_router for view in findings.views)
-    if before is None or any(router != before for router in after):
-        raise StepFailed(f"the default router was {before}, then {_listed(findings.views[1:])}")
-    return Told(f"{before.link_local_address} at {before.link_layer_address} in every cell")
-
-
-def _listed(views: Sequence[NodeView]) -> str:
-    return ", then ".join(str(view) for view in views)

@@ -54,6 +54,15 @@ class Handover:
     """The new gateway's attach event until its packets were forwarded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A packet path that was away, for the summary."""
+
+    gateway: str
+    period: Period
+    """From its end until an echo request of a node it serves was answered."""
+
+
 @dataclass(slots=True)
 class Findings:
     """What steps hand on to later ones and to the summary."""
@@ -61,8 +70,9 @@ class Findings:
     switched_on_at: float = 0.0
     """Seconds since 1970."""
     views: list[NodeView] = field(default_factory=list)
-    """Of the node that moves: before, and after each handover."""
+    """Of the node with the traffic: before, and after each handover or outage."""
     handovers: list[Handover] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
     traffic: TrafficResult | None = None
     tcp: TcpResult | None = None
 

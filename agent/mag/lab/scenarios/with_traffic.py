@@ -7,7 +7,7 @@ from typing import Final
 
 from mag.lab.errors import LabError
 from mag.lab.running_lab import RunningLab
-from mag.lab.scenarios.steps import Findings, Handover, Step, StepFailed, Told
+from mag.lab.scenarios.steps import Findings, Handover, Outage, Step, StepFailed, Told
 from mag.lab.traffic.probe_traffic import PROBES_PER_S, ProbeTraffic, TrafficResult
 from mag.lab.traffic.tcp_session import (
     TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS,
@@ -17,11 +17,15 @@ from mag.lab.traffic.traffic_statistics import DirectionStatistics, Period
 from mag.lab.world import topology
 
 LONGEST_GAP_MS: Final = 100.0
+LONGEST_OUTAGE_MS: Final = 10_000.0
 _STEADY_S: Final = 1.0
 _DRAIN_S: Final = 0.3
-_TCP_FINISH_TIMEOUT_S: Final = 5.0
+# After an outage TCP's next attempt may be as far away as the outage was long.
+_TCP_FINISH_TIMEOUT_S: Final = 12.0
 # What was on its way when the radio moved had been sent a little earlier.
 _IN_FLIGHT_NS: Final = 10_000_000
+# What the packet path had taken in when it was killed died with it.
+_TAKEN_IN_NS: Final = 100_000_000
 
 
 def traffic_steps(
@@ -40,10 +44,19 @@ def traffic_steps(
 
 
 def traffic_verdicts(findings: Findings) -> Sequence[Step]:
-    """What must be true of any traffic."""
+    """What must be true of any traffic while the packet path is there."""
     return (
         Step("nothing_lost_outside_handovers", partial(_judge_loss, findings), is_verdict=True),
         Step("longest_gap_within_100_ms", partial(_judge_gap, findings), is_verdict=True),
+        Step("tcp_survived", partial(_judge_tcp, findings), is_verdict=True),
+    )
+
+
+def outage_verdicts(findings: Findings) -> Sequence[Step]:
+    """What must be true of traffic over a packet path that went and came back."""
+    return (
+        Step("nothing_lost_outside_outages", partial(_judge_loss, findings), is_verdict=True),
+        Step("outage_within_10_s", partial(_judge_outages, findings), is_verdict=True),
         Step("tcp_survived", partial(_judge_tcp, findings), is_verdict=True),
     )
 
@@ -96,8 +109,23 @@ def handover_gap_ms(direction: DirectionStatistics, handover: Handover) -> float
     return 0.0 if gap is None else gap.length_ms
 
 
+def lost_in_outage(direction: DirectionStatistics, outage: Outage) -> int:
+    """Probes of one direction that an outage cost."""
+    return direction.lost_during(_with_what_was_taken_in(outage.period))
+
+
+def outage_gap_ms(direction: DirectionStatistics, outage: Outage) -> float | None:
+    """The longest silence of one direction around an outage; None: nothing came after it."""
+    gap = direction.longest_gap_during(outage.period)
+    return None if gap is None else gap.length_ms
+
+
 def _widened(period: Period) -> Period:
     return Period(period.start_ns - _IN_FLIGHT_NS, period.end_ns + _IN_FLIGHT_NS)
+
+
+def _with_what_was_taken_in(period: Period) -> Period:
+    return Period(period.start_ns - _TAKEN_IN_NS, period.end_ns + _IN_FLIGHT_NS)
 
 
 def _traffic(findings: Findings) -> TrafficResult:
@@ -110,11 +138,17 @@ def _traffic(findings: Findings) -> TrafficResult:
 
 
 async def _judge_loss(findings: Findings) -> Told:
-    periods = [_widened(handover.period) for handover in findings.handovers]
+    handovers = [_widened(handover.period) for handover in findings.handovers]
+    outages = [_with_what_was_taken_in(outage.period) for outage in findings.outages]
+    periods = handovers + outages
     up, down = (direction.lost_outside(periods) for direction in _traffic(findings).directions)
     if up or down:
-        raise StepFailed(f"lost while nothing moved: {up} up, {down} down")
-    return Told("no probe was lost while nothing moved")
+        raise StepFailed(f"lost while nothing {_what_happened(findings)}: {up} up, {down} down")
+    return Told(f"no probe was lost while nothing {_what_happened(findings)}")
+
+
+def _what_happened(findings: Findings) -> str:
+    return "was down" if findings.outages else "moved"
 
 
 async def _judge_gap(findings: Findings) -> Told:
@@ -128,12 +162,30 @@ async def _judge_gap(findings: Findings) -> Told:
     raise StepFailed(f"{sentence}; {LONGEST_GAP_MS:g} ms are allowed")
 
 
+async def _judge_outages(findings: Findings) -> Told:
+    up, down = _traffic(findings).directions
+    if not findings.outages:
+        raise StepFailed("there was no outage")
+    sentences = []
+    for outage in findings.outages:
+        gaps = outage_gap_ms(up, outage), outage_gap_ms(down, outage)
+        if any(gap is None or gap > LONGEST_OUTAGE_MS for gap in gaps):
+            raise StepFailed(
+                f"outage of {outage.gateway}: silence of {gaps[0]} ms up, {gaps[1]} ms down; "
+                f"{LONGEST_OUTAGE_MS:g} ms are allowed"
+            )
+        sentences.append(f"outage of {outage.gateway}: {gaps[0]:.0f} ms up, {gaps[1]:.0f} ms down")
+    return Told("; ".join(sentences))
+
+
 async def _judge_tcp(findings: Findings) -> Told:
     tcp = findings.tcp
     if tcp is None or not tcp.survived:
         raise StepFailed("the TCP connection broke or lost data")
     sentence = f"TCP lives: {tcp.echoed} echoes, longest stall {tcp.longest_stall_ms:.1f} ms"
-    if tcp.longest_stall_ms >= TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS:
+    if findings.outages:
+        sentence += " (the outage, and TCP's wait for its next attempt)"
+    elif tcp.longest_stall_ms >= TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS:
         sentence += (
             f" (a lost segment waits for TCP's minimum retransmission time-out of "
             f"{TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS} ms: the sender's rule, not the gateway's)"

@@ -20,18 +20,19 @@ _IFA_F_NODAD: Final = 0x02
 _KERNELS_RULES: Final = frozenset({0, 32766})
 _KERNELS_TABLES: Final = frozenset({254, 255})
 _BRIDGED: Final = (topology.RADIO, topology.CORE)
-_ROUTERS: Final = (
-    *(gateway.name for gateway in topology.GATEWAYS),
-    topology.LOCAL_MOBILITY_ANCHOR,
-)
+_GATEWAYS: Final = tuple(gateway.name for gateway in topology.GATEWAYS)
+_ROUTERS: Final = (*_GATEWAYS, topology.LOCAL_MOBILITY_ANCHOR)
 
 
 class Links:
     """The lab's links, and a netlink socket in each namespace to change them with."""
 
-    def __init__(self, netlink: Mapping[str, AsyncIPRoute]) -> None:
+    def __init__(
+        self, netlink: Mapping[str, AsyncIPRoute], *, gateways_bypass_kernel: bool
+    ) -> None:
         """netlink: an open socket for each name of topology.NODES."""
         self._netlink = netlink
+        self._gateways_bypass_kernel = gateways_bypass_kernel
 
     async def build(self) -> None:
         """Make everything; mobile nodes' interfaces stay down until they switch on."""
@@ -63,6 +64,11 @@ class Links:
                 return counters["rx_packets"], counters["tx_packets"]
         return 0, 0
 
+    async def link_layer_address(self, node: str, interface: str) -> str:
+        """An interface's own."""
+        links = await self._netlink[node].get_links(await self._index(node, interface))
+        return str(await anext(link.get_attr("IFLA_ADDRESS") async for link in links))
+
     async def foreign_forwarding(self, node: str) -> tuple[str, ...]:
         """Rules and route tables of a node that no fresh kernel has: what daemons left there."""
         rules = await self._netlink[node].get_rules(family=socket.AF_INET6)
@@ -81,6 +87,9 @@ class Links:
         for node, address in homes.items():
             await self._add_pair(node, topology.CORE_INTERFACE, topology.CORE, node)
             await self._join(topology.CORE, node, topology.CORE)
+            if node != topology.LOCAL_MOBILITY_ANCHOR and self._gateways_bypass_kernel:
+                await self._set(node, topology.CORE_INTERFACE, state="up")
+                continue
             interface = IPv6Interface((address, topology.CORE_PREFIX_LENGTH))
             await self._give_address(node, topology.CORE_INTERFACE, interface)
 
@@ -122,8 +131,16 @@ class Links:
             await self._netlink[node].link("add", ifname=name, kind="veth", peer=peer, **attributes)
         finally:
             os.close(there)
-        _make_checksums_in_software(node, name)
-        _make_checksums_in_software(peer_node, peer_name)
+        self._disable_offloads(node, name)
+        self._disable_offloads(peer_node, peer_name)
+
+    def _disable_offloads(self, node: str, interface: str) -> None:
+        with inside_network_namespace(node):
+            # Veth leaves checksums to the receiver; captures would then show them as wrong, and
+            # who takes whole frames off the link would send them on so.
+            linux_calls.disable_transmit_checksum_offload(interface)
+            if self._gateways_bypass_kernel:
+                linux_calls.disable_segmentation_offloads(interface)
 
     async def _join(self, node: str, port: str, bridge: str) -> None:
         await self._set(node, port, master=await self._index(node, bridge), state="up")
@@ -152,16 +169,21 @@ class Links:
 
 
 @asynccontextmanager
-async def built_links() -> AsyncIterator[Links]:
-    """Make the namespaces and all links; the netlink sockets close at the end."""
+async def built_links(*, gateways_bypass_kernel: bool = False) -> AsyncIterator[Links]:
+    """Make the namespaces and all links; the netlink sockets close at the end.
+
+    gateways_bypass_kernel: a process takes whole frames off the gateways' interfaces, whose
+    kernel then neither has addresses nor answers.
+    """
+    silent = {*_BRIDGED, *(_GATEWAYS if gateways_bypass_kernel else ())}
     for node in topology.NODES:
         create_network_namespace(node)
-        _configure_kernel(node)
+        _configure_kernel(node, is_silent=node in silent)
     async with AsyncExitStack() as stack:
         netlink = {}
         for node in topology.NODES:
             netlink[node] = await stack.enter_async_context(_netlink_socket(node))
-        links = Links(netlink)
+        links = Links(netlink, gateways_bypass_kernel=gateways_bypass_kernel)
         await links.build()
         yield links
 
@@ -179,18 +201,12 @@ def _netlink_socket(node: str) -> AsyncIPRoute:
     return netlink
 
 
-def _configure_kernel(node: str) -> None:
+def _configure_kernel(node: str, *, is_silent: bool) -> None:
     settings = Path("/proc/sys/net/ipv6/conf")
     with inside_network_namespace(node):
-        if node in _BRIDGED:
+        if is_silent:
             # A bridge that speaks IPv6 itself would look like one more node to the gateways.
             for scope in ("all", "default"):
                 (settings / scope / "disable_ipv6").write_text("1", encoding="ascii")
-        if node in _ROUTERS:
+        elif node in _ROUTERS:
             (settings / "all" / "forwarding").write_text("1", encoding="ascii")
-
-
-def _make_checksums_in_software(node: str, interface: str) -> None:
-    """Veth leaves checksums to the receiver; captures would then show them as wrong."""
-    with inside_network_namespace(node):
-        linux_calls.disable_transmit_checksum_offload(interface)

@@ -24,6 +24,9 @@ MS_PRIVATE: Final = 1 << 18
 _PR_SET_PDEATHSIG: Final = 1
 _SIOCETHTOOL: Final = 0x8946
 _ETHTOOL_STXCSUM: Final = 0x17
+_ETHTOOL_STSO: Final = 0x1F
+_ETHTOOL_SGSO: Final = 0x24
+_ETHTOOL_SGRO: Final = 0x2C
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,8 +71,18 @@ def die_with_parent() -> None:
 
 def disable_transmit_checksum_offload(interface: str) -> None:
     """Have the kernel compute checksums before the interface sees a packet; raises OSError."""
-    value = array.array("B", struct.pack("=II", _ETHTOOL_STXCSUM, 0))
-    address, _ = value.buffer_info()
-    request = struct.pack("@16sP16x", interface.encode(), address)
+    _disable_offloads(interface, _ETHTOOL_STXCSUM)
+
+
+def disable_segmentation_offloads(interface: str) -> None:
+    """Have the interface see no packet larger than its MTU; raises OSError."""
+    _disable_offloads(interface, _ETHTOOL_STSO, _ETHTOOL_SGSO, _ETHTOOL_SGRO)
+
+
+def _disable_offloads(interface: str, *commands: int) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
+        for command in commands:
+            value = array.array("B", struct.pack("=II", command, 0))
+            address, _ = value.buffer_info()
+            request = struct.pack("@16sP16x", interface.encode(), address)
+            fcntl.ioctl(any_socket, _SIOCETHTOOL, request)

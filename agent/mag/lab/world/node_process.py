@@ -61,6 +61,11 @@ class NodeProcess:
         self._process.send_signal(signal.SIGTERM)
         return await self.wait(timeout_s)
 
+    async def kill(self, timeout_s: float) -> None:
+        """End it without a chance to clean up (SIGKILL); LabError when it does not."""
+        self._process.kill()
+        await self.wait(timeout_s)
+
     async def wait(self, timeout_s: float) -> int:
         """Its exit status once it has ended; LabError when it does not in time."""
         status = self.exit_status
@@ -99,10 +104,23 @@ def start_python(
     name: for messages and for its log under /run/mag. reads_output: the caller takes what it
     prints with next_line; otherwise that goes to the log. passed: descriptors it inherits.
     """
+    command = (sys.executable, *arguments)
+    return start_program(node, name, command, reads_output=reads_output, passed=passed)
+
+
+def start_program(
+    node: str,
+    name: str,
+    command: Sequence[str],
+    *,
+    reads_output: bool,
+    passed: Sequence[int] = (),
+) -> NodeProcess:
+    """Run a program in a node's namespace; the rest as for start_python."""
     log = GATEWAY_RUN_DIRECTORY / f"{name}.log"
     with log.open("wb") as errors, inside_network_namespace(node):
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter, arguments as a list
-            [sys.executable, *arguments],
+        process = subprocess.Popen(  # noqa: S603 - programs of ours and VPP, arguments as a list
+            list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if reads_output else errors,
             stderr=errors,

@@ -1,0 +1,1 @@
+"""What the lab's gateways forward with: each packet path as the scenarios see it."""

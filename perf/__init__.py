@@ -1,0 +1,1 @@
+"""Measurements of vpp-mag: what it costs, beside what VPP's own features cost."""
