@@ -71,6 +71,7 @@ def test_solicitation_from_link_local_source_is_answered(gateway: Gateway) -> No
     frame = solicitation(gateway, LINK_LOCAL, unicast=False)
     [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
     assert packet[ICMPv6ND_NA].tgt == gateway.link_local()
+    assert packet[ICMPv6ND_NA].R == 1  # RFC 4861 §7.2.5: without it the node drops its router
 
 
 def router_solicitation(mac: str, source: str = LINK_LOCAL) -> Ether:
