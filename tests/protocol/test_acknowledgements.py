@@ -375,6 +375,20 @@ def test_proxy_registration_not_enabled_is_final_until_cleared(
     assert gateway.messages_to_send(3600.0, UTC) == []
 
 
+@pytest.mark.requirement("PBA-13", "PBA-14")
+def test_hold_outlives_the_nodes_absence(gateway: MobileAccessGateway, lma: FakeLma) -> None:
+    """Leaving and coming back is no administrative action."""
+    gateway.attach(attachment(), profile(), now=0.0)
+    answer_with(gateway, lma, lambda pba: pba, status=152)
+    (entry,) = gateway.binding_update_list
+    gateway.detach(entry.binding_id, now=10.0)
+    gateway.attach(attachment(link="access2"), profile(), now=20.0)
+    assert gateway.messages_to_send(20.0, UTC) == []
+    gateway.clear(entry.binding_id, now=30.0)
+    gateway.attach(attachment(link="access2"), profile(), now=31.0)
+    assert lma.serve(gateway, 31.0) == 1
+
+
 # Grants
 
 

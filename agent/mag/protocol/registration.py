@@ -165,7 +165,8 @@ TRANSITIONS: Final[
     (_State.REJECTED, _Input.CLEARED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.HELD, _Input.ATTACH_SEEN): (_State.HELD, _Action.NONE),
     (_State.HELD, _Input.HANDOFF_REPORTED): (_State.HELD, _Action.NONE),
-    (_State.HELD, _Input.DETACH_SEEN): (_State.GONE, _Action.DISCARD_ENTRY),
+    # The hold is the operator's to lift; a node that leaves and comes back is still held.
+    (_State.HELD, _Input.DETACH_SEEN): (_State.HELD, _Action.NONE),
     (_State.HELD, _Input.CLEARED): (_State.GONE, _Action.DISCARD_ENTRY),
     # The node came back before the LMA had answered its de-registration.
     (_State.DEREGISTERING, _Input.ATTACH_SEEN): (_State.REGISTERING, _Action.REGISTER),
