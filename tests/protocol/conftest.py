@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 from ipaddress import IPv6Address
 
 import pytest
@@ -7,7 +8,9 @@ from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.events import Event
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.policy_profile import PolicyProfile
+from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
+from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.iana import AccessTechnologyType
 from support.fake_lma import FakeLma
 
@@ -75,3 +78,20 @@ def establish(
     gateway.forwarding_ready(entry.binding_id, now)
     gateway.events()
     return entry.binding_id
+
+
+Change = Callable[[ProxyBindingAcknowledgement], ProxyBindingAcknowledgement]
+
+
+def answer_with(
+    gateway: MobileAccessGateway, lma: FakeLma, change: Change, status: int = 0
+) -> None:
+    """Have the LMA answer what is to be sent, in its own way."""
+    (message,) = gateway.messages_to_send(0.0, UTC)
+    gateway.receive_message(lma.answer(message, status=status, change=change), lma.address, 0.1)
+
+
+def state(gateway: MobileAccessGateway) -> RegistrationState:
+    """Of the only binding."""
+    (entry,) = gateway.binding_update_list
+    return entry.state
