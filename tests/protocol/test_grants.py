@@ -123,8 +123,7 @@ def test_prefix_of_another_lma_is_not_taken_over(
     gateway.receive_message(thief.answer(message, prefixes=taken), OTHER_LMA_ADDRESS, 1.0)
     (rejected,) = of_type(gateway.events(), BindingRejected)
     assert rejected.binding.mn_id == MN2
-    holder = gateway.binding_update_list.by_prefix(taken[0])
-    assert holder is not None
+    (holder,) = gateway.binding_update_list.holders_of(taken[0])
     assert holder.mn_id == MN1
 
 

@@ -173,10 +173,6 @@ class BindingUpdateList:
             ]
         return list(dict.fromkeys(entry for entry in holders if entry is not None))
 
-    def by_prefix(self, prefix: IPv6Network) -> BindingUpdateListEntry | None:
-        """The entry that holds exactly this home network prefix."""
-        return self._by_prefix.get(prefix)
-
     def _index_link(self, entry: BindingUpdateListEntry) -> None:
         attachment = entry.attachment
         self._by_link[attachment.access_interface, attachment.mn_link_layer_id] = entry

@@ -21,5 +21,3 @@ class PolicyProfile:
     """Static prefixes to ask for; empty asks the LMA to assign."""
     lifetime_s: int | None = None
     """Requested binding lifetime; None takes the domain's."""
-    enable_mag_local_routing: bool | None = None
-    """Overrides EnableMAGLocalRouting for this node (RFC 5213 §9.2)."""
