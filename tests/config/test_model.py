@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mag.config.model import AccessLinkSection, AttachTrigger, Configuration, LmaSection
+from mag.config.model import (
+    AccessLinkSection,
+    AttachTrigger,
+    Configuration,
+    LmaSection,
+    QuirksSection,
+)
 from mag.config.router_advertisement import RouterAdvertisementSection
+from mag.protocol.lma_settings import LmaQuirks, LmaSettings
 from mag.protocol.settings import ProtocolSettings, RouterAdvertisementSettings
 from mag.wire.iana import AccessTechnologyType
 
 PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:0:a::1")
 LMA1 = IPv6Address("2001:db8:0:b::1")
+LMA2 = IPv6Address("2001:db8:0:b::2")
 
 
 def configuration(**sections: Any) -> Configuration:
@@ -49,7 +57,6 @@ def test_protocol_settings_carry_every_key() -> None:
             "refresh_fraction": "0.5",
             "initial_bindack_timeout_s": "0.5",
             "max_bindack_timeout_s": "8",
-            "home_registration_flag": "off",
             "fixed_mag_link_local_address": "fe80::1",
             "fixed_mag_link_layer_address": "02:00:00:00:00:fe",
             "max_bindings": "2000",
@@ -71,7 +78,6 @@ def test_protocol_settings_carry_every_key() -> None:
         refresh_fraction=0.5,
         initial_bindack_timeout_s=0.5,
         max_bindack_timeout_s=8.0,
-        home_registration_flag=False,
         fixed_mag_link_local_address=IPv6Address("fe80::1"),
         fixed_mag_link_layer_address=bytes.fromhex("0200000000fe"),
         max_bindings=2000,
@@ -86,6 +92,19 @@ def test_protocol_settings_carry_every_key() -> None:
             preferred_lifetime_s=7200,
         ),
     )
+
+
+def test_lma_settings_carry_every_key() -> None:
+    quirks = {"no_home_registration_flag": "on", "all_zero_prefix_length": "64"}
+    lmas = {"lma1": {"address": LMA1, "quirks": quirks}, "lma2": {"address": LMA2}}
+    assert configuration(lmas=lmas).lma_settings() == {
+        LMA1: LmaSettings(LmaQuirks(no_home_registration_flag=True, all_zero_prefix_length=64)),
+        LMA2: LmaSettings(),
+    }
+
+
+def test_quirks_section_has_a_key_for_every_quirk() -> None:
+    assert set(QuirksSection.model_fields) == {quirk.name for quirk in fields(LmaQuirks)}
 
 
 def test_router_advertisement_section_has_a_key_for_every_setting() -> None:

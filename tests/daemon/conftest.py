@@ -15,7 +15,7 @@ from support.fake_adapters import FakeWorld
 async def running(world: FakeWorld) -> AsyncIterator[Gateway]:
     """A gateway in service; ended as SIGTERM ends it."""
     async with asyncio.TaskGroup() as tasks:
-        lmas = [lma.address for lma in world.configuration.lmas.values()]
+        lmas = world.configuration.lma_settings()
         settings = world.configuration.protocol_settings()
         core = MobileAccessGateway(settings, lmas, random.Random(1))
         gateway = Gateway(world.configuration, core, world.adapters(), tasks)

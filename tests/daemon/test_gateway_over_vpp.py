@@ -27,6 +27,7 @@ from mag.daemon.assembly import assemble
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import MobileNodeForwarding
 from mag.dataplane.verdict import Delivered, Tunnelled
+from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration_machine import OutgoingMessage
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
@@ -93,7 +94,9 @@ async def gateway_on_vpp() -> AsyncIterator[tuple[Gateway, VppBench]]:
         mac = ALICE.mn_link_layer_address.hex(":")
         text = CONFIGURATION.format(coa=PROXY_COA, lma=LMA_A, core=CORE, folder=folder, alice=mac)
         configuration = parse(text.encode(), "test.yaml")
-        core = MobileAccessGateway(configuration.protocol_settings(), [LMA_A], random.Random(1))
+        core = MobileAccessGateway(
+            configuration.protocol_settings(), {LMA_A: LmaSettings()}, random.Random(1)
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 gateway = Gateway(configuration, core, assemble(configuration), tasks)

@@ -6,6 +6,7 @@ import pytest
 
 from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.events import Event
+from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import RegistrationState
@@ -42,10 +43,13 @@ def settings(**changes: object) -> ProtocolSettings:
     return ProtocolSettings(proxy_care_of_address=PROXY_CARE_OF_ADDRESS, **changes)  # type: ignore[arg-type]
 
 
-def make_gateway(*, restart_counter: int = 0, **changes: object) -> MobileAccessGateway:
+def make_gateway(
+    *, restart_counter: int = 0, lma_settings: LmaSettings | None = None, **changes: object
+) -> MobileAccessGateway:
+    """lma_settings: of the first LMA."""
     return MobileAccessGateway(
         settings(**changes),
-        [LMA_ADDRESS, OTHER_LMA_ADDRESS],
+        {LMA_ADDRESS: lma_settings or LmaSettings(), OTHER_LMA_ADDRESS: LmaSettings()},
         random.Random(1),
         restart_counter=restart_counter,
     )

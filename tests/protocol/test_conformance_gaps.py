@@ -16,6 +16,7 @@ from mag.protocol.events import (
     ForwardingUnwanted,
     TunnelUnwanted,
 )
+from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.ordering import SequenceCounter
 from mag.protocol.settings import RouterAdvertisementSettings
@@ -135,7 +136,7 @@ def test_opaque_identifier_is_signalled_octet_by_octet(gateway: MobileAccessGate
 @pytest.mark.requirement("BUL-14")
 def test_replies_match_while_sequence_numbers_wrap(lma: FakeLma) -> None:
     """RFC 6275 §11.1: 65535 is followed by 0, and both are answered."""
-    gateway = MobileAccessGateway(settings(), [LMA_ADDRESS], GatewayAtTheWrap())
+    gateway = MobileAccessGateway(settings(), {LMA_ADDRESS: LmaSettings()}, GatewayAtTheWrap())
     gateway.attach(attachment(), profile(), now=0.0)
     (last,) = gateway.messages_to_send(0.0, UTC)
     gateway.handle_timer(1.0)

@@ -91,14 +91,6 @@ def test_attach_sends_one_update_with_every_mandatory_option(gateway: MobileAcce
     assert not update.all(LinkLocalAddressOption)  # ATT-29: fixed link-local address is in use
 
 
-def test_home_registration_flag_can_be_left_out() -> None:
-    """INT-01."""
-    gateway = make_gateway(home_registration_flag=False)
-    gateway.attach(attachment(), profile(), now=0.0)
-    (message,) = gateway.messages_to_send(0.0, UTC)
-    assert BindingUpdateFlag.HOME_REGISTRATION not in read_update(message).flags
-
-
 @pytest.mark.requirement("ATT-05", "HNE-05")
 def test_prefixes_of_the_profile_are_asked_for_one_option_each(
     gateway: MobileAccessGateway,

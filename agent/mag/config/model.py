@@ -38,6 +38,7 @@ from mag.config.values import (
     Switch,
 )
 from mag.config.wording import reworded
+from mag.protocol.lma_settings import LmaQuirks, LmaSettings
 from mag.protocol.settings import (
     IPV6_HEADER_OCTETS,
     MINIMUM_IPV6_MTU,
@@ -47,6 +48,7 @@ from mag.protocol.settings import (
 from mag.wire.iana import AccessTechnologyType
 
 _DEFAULTS: Final = ProtocolSettings(proxy_care_of_address=IPv6Address(0))
+_QUIRKS: Final = LmaQuirks()
 _TimeoutSeconds = Annotated[float, Between(0.1, 3600)]
 
 
@@ -59,17 +61,29 @@ class AttachTrigger(StrEnum):
     ADMIN = "admin"
 
 
+class QuirksSection(Section):
+    """How an LMA departs from the RFCs."""
+
+    no_home_registration_flag: Switch = _QUIRKS.no_home_registration_flag
+    all_zero_prefix_length: Annotated[int, Between(0, 128)] = _QUIRKS.all_zero_prefix_length
+
+
 class LmaSection(Section):
     """A Local Mobility Anchor and the way to it."""
 
     address: GlobalUnicastAddress
     path_mtu_octets: Annotated[int, Between(MINIMUM_IPV6_MTU, 65535)] = 1500
     """Largest IPv6 packet that reaches the LMA unfragmented."""
+    quirks: QuirksSection = QuirksSection()
 
     @property
     def tunnel_mtu_octets(self) -> int:
         """Largest packet that fits into the tunnel (RFC 2473 §6.7)."""
         return self.path_mtu_octets - IPV6_HEADER_OCTETS
+
+    def settings(self) -> LmaSettings:
+        """What the protocol core knows of the LMA beside its address."""
+        return LmaSettings(quirks=LmaQuirks(**self.quirks.model_dump()))
 
 
 class AccessLinkSection(Section):
@@ -90,7 +104,6 @@ class ProtocolSection(Section):
     initial_bindack_timeout_s: _TimeoutSeconds = _DEFAULTS.initial_bindack_timeout_s
     max_bindack_timeout_s: _TimeoutSeconds | None = None
     """None: the RFC's, or initial_bindack_timeout_s if that is longer."""
-    home_registration_flag: Switch = _DEFAULTS.home_registration_flag
     fixed_mag_link_local_address: LinkLocalAddress = _DEFAULTS.fixed_mag_link_local_address
     fixed_mag_link_layer_address: LinkLayerAddress = _DEFAULTS.fixed_mag_link_layer_address
     max_bindings: Annotated[int, Between(1, 10_000_000)] = _DEFAULTS.max_bindings
@@ -217,7 +230,6 @@ class Configuration(Section):
             refresh_fraction=protocol.refresh_fraction,
             initial_bindack_timeout_s=protocol.initial_bindack_timeout_s,
             max_bindack_timeout_s=protocol.effective_max_bindack_timeout_s,
-            home_registration_flag=protocol.home_registration_flag,
             fixed_mag_link_local_address=protocol.fixed_mag_link_local_address,
             fixed_mag_link_layer_address=protocol.fixed_mag_link_layer_address,
             router_advertisement=self.router_advertisement.settings(),
@@ -228,6 +240,10 @@ class Configuration(Section):
             ),
             max_bindings=protocol.max_bindings,
         )
+
+    def lma_settings(self) -> dict[IPv6Address, LmaSettings]:
+        """The LMAs of the protocol core."""
+        return {lma.address: lma.settings() for lma in self.lmas.values()}
 
     @cached_property
     def policy_directory(self) -> PolicyDirectory:

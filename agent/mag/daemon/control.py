@@ -221,6 +221,7 @@ class Control:
             "lma_address": str(peer.address),
             "serving_bindings": peer.serving_bindings,
             "last_heard_s": heard_s and round(heard_s, 1),
+            "quirks_applied": dict(peer.quirks_applied),
             "heartbeat": {
                 "state": peer.liveness.state.value,
                 "sent": peer.liveness.sent,

@@ -126,7 +126,7 @@ async def _leave(gateway: Gateway, api: AdminApi) -> bool:
 def _build(configuration: Configuration, tasks: asyncio.TaskGroup) -> Gateway:
     core = MobileAccessGateway(
         configuration.protocol_settings(),
-        [lma.address for lma in configuration.lmas.values()],
+        configuration.lma_settings(),
         random.SystemRandom(),
         # Every start is one without bindings, and the clock has moved on since the last.
         restart_counter=int(time.time()),

@@ -178,6 +178,15 @@ class BindingErrorReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class QuirkApplied:
+    """A configured quirk of an LMA made a difference, for the first time since it is set."""
+
+    lma_address: IPv6Address
+    quirk: str
+    """A field of LmaQuirks."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerUnreachable:
     """An LMA that used to answer heartbeats does not any more; its bindings are kept."""
 
@@ -217,6 +226,7 @@ Event = (
     | AttachmentRefused
     | MessageDiscarded
     | BindingErrorReceived
+    | QuirkApplied
     | PeerUnreachable
     | PeerReachable
     | PeerRestarted

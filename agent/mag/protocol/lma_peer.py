@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv6Address
 
+from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.request import RequestKind
 
 
@@ -43,6 +44,8 @@ class LmaPeer:
     """One configured LMA."""
 
     address: IPv6Address
+    settings: LmaSettings
+    """As configured; replaced as a whole when that changes."""
     serving_bindings: int = 0
     """Bindings that share the tunnel; it is wanted while this is not 0 (RFC 5213 §5.6.1)."""
     last_heard_at: float | None = None
@@ -54,3 +57,10 @@ class LmaPeer:
     """PBUs by kind, retransmissions."""
     answered: Counter[tuple[RequestKind, int]] = field(default_factory=Counter)
     """PBAs that completed a request, by its kind and their status."""
+    quirks_applied: Counter[str] = field(default_factory=Counter)
+    """How often each of `settings.quirks` made a difference, by field name."""
+
+    def apply_quirk(self, quirk: str) -> bool:
+        """Count a use of one of `settings.quirks`; True for the first."""
+        self.quirks_applied[quirk] += 1
+        return self.quirks_applied[quirk] == 1

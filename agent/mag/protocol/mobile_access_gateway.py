@@ -6,7 +6,7 @@ drains `messages_to_send` and `events`, then waits until `get_timer` at most.
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -30,6 +30,7 @@ from mag.protocol.events import (
 )
 from mag.protocol.heartbeats import Heartbeats
 from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.rate_limit import TokenBucket
 from mag.protocol.registration import (
@@ -62,18 +63,20 @@ class MobileAccessGateway:
     def __init__(
         self,
         settings: ProtocolSettings,
-        lma_addresses: Iterable[IPv6Address],
+        lmas: Mapping[IPv6Address, LmaSettings],
         rng: random.Random,
         *,
         restart_counter: int = 0,
     ) -> None:
-        """lma_addresses: the configured LMAs; messages from anywhere else are discarded.
+        """lmas: those configured, by address; messages from anywhere else are discarded.
 
         rng: for the first sequence number and the spread of Router Advertisements.
         restart_counter: 32 bits, another one after each start without bindings (RFC 5847 §3.2).
         """
         self.settings = settings
-        self.peers: dict[IPv6Address, LmaPeer] = {a: LmaPeer(a) for a in lma_addresses}
+        self.peers: dict[IPv6Address, LmaPeer] = {
+            address: LmaPeer(address, lma) for address, lma in lmas.items()
+        }
         self.discarded: Counter[str] = Counter()
         self.binding_update_list = BindingUpdateList()
         self._timers: TimerQueue[tuple[int, BindingTimer]] = TimerQueue()

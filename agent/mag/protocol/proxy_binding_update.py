@@ -1,10 +1,11 @@
 """Building Proxy Binding Updates from entries (RFC 5213 §6.9.1.5)."""
 
+from collections.abc import Callable
 from ipaddress import IPv6Network
 from typing import Final
 
 from mag.protocol.binding_update_list import BindingUpdateListEntry
-from mag.protocol.settings import ProtocolSettings
+from mag.protocol.lma_settings import LmaQuirks
 from mag.wire.binding import ProxyBindingUpdate
 from mag.wire.iana import BindingUpdateFlag
 from mag.wire.options import (
@@ -17,37 +18,45 @@ from mag.wire.options import (
     TimestampOption,
 )
 
-ALL_ZERO_PREFIX: Final = IPv6Network("::/0")
-"""Asks the LMA to assign; its length is not defined and sent as 0 (INT-02)."""
-
 _FLAGS: Final = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.PROXY_REGISTRATION
 
 
 def build_proxy_binding_update(
     entry: BindingUpdateListEntry,
-    settings: ProtocolSettings,
+    quirks: LmaQuirks,
     *,
     sequence: int,
     timestamp_ticks: int,
+    on_quirk: Callable[[str], None],
 ) -> ProxyBindingUpdate:
     """The PBU for the entry's current request; one option set for all three kinds.
 
     RFC 5213 §6.9.1.3 and §6.9.1.4 want refresh and de-registration to carry what the initial
     PBU carried; only Handoff Indicator, lifetime and prefix values differ.
+    on_quirk: called with the name of each quirk that changes the message.
     """
     flags = _FLAGS
-    if settings.home_registration_flag:
+    if quirks.no_home_registration_flag:
+        on_quirk("no_home_registration_flag")
+    else:
         flags |= BindingUpdateFlag.HOME_REGISTRATION
+    prefixes = entry.home_network_prefixes or entry.requested_prefixes
+    if not prefixes:
+        # Asks the LMA to assign; its length is not defined (INT-02).
+        prefixes = (IPv6Network(("::", quirks.all_zero_prefix_length)),)
+        if quirks.all_zero_prefix_length:
+            on_quirk("all_zero_prefix_length")
     return ProxyBindingUpdate(
         sequence=sequence,
         lifetime_s=entry.request.lifetime_s,
-        options=_options(entry, timestamp_ticks),
+        options=_options(entry, prefixes, timestamp_ticks),
         flags=flags,
     )
 
 
-def _options(entry: BindingUpdateListEntry, timestamp_ticks: int) -> tuple[MobilityOption, ...]:
-    prefixes = entry.home_network_prefixes or entry.requested_prefixes or (ALL_ZERO_PREFIX,)
+def _options(
+    entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...], timestamp_ticks: int
+) -> tuple[MobilityOption, ...]:
     options: list[MobilityOption] = [
         MobileNodeIdentifierOption(entry.mn_id),
         *map(HomeNetworkPrefixOption, prefixes),

@@ -16,6 +16,7 @@ from mag.protocol.events import (
     Event,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
+    QuirkApplied,
 )
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.ordering import SequenceCounter, TimestampSource
@@ -342,8 +343,13 @@ class RegistrationMachine:
     def _send(self, entry: BindingUpdateListEntry, now: float, utc: float) -> OutgoingMessage:
         sequence = self._sequence.next()
         ticks = self._timestamps.next(utc)  # §6.9.4: each transmission has a newer one
+        peer = self._peers[entry.lma_address]
         update = build_proxy_binding_update(
-            entry, self._settings, sequence=sequence, timestamp_ticks=ticks
+            entry,
+            peer.settings.quirks,
+            sequence=sequence,
+            timestamp_ticks=ticks,
+            on_quirk=lambda quirk: self._note_quirk(peer, quirk),
         )
         ours = self._settings.proxy_care_of_address
         data = mobility_header.encode(update, ours, entry.lma_address)
@@ -351,6 +357,10 @@ class RegistrationMachine:
             entry, OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment)
         )
         return OutgoingMessage(data, ours, entry.lma_address)
+
+    def _note_quirk(self, peer: LmaPeer, quirk: str) -> None:
+        if peer.apply_quirk(quirk):
+            self._emit(QuirkApplied(peer.address, quirk))
 
     def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
         entry.attempts += 1

@@ -63,8 +63,6 @@ class ProtocolSettings:
     """A refresh starts when this part of the granted lifetime is over."""
     initial_bindack_timeout_s: float = INITIAL_BINDACK_TIMEOUT_S
     max_bindack_timeout_s: float = MAX_BINDACK_TIMEOUT_S
-    home_registration_flag: bool = True
-    """Send H=1 (INT-01 in docs/interpretations.md)."""
     fixed_mag_link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
     """FixedMAGLinkLocalAddressOnAllAccessLinks (RFC 5213 §9.3)."""
     fixed_mag_link_layer_address: bytes = RESERVED_LINK_LAYER_ADDRESS

@@ -27,6 +27,7 @@ from mag.protocol.events import (
     PeerUnreachable,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
+    QuirkApplied,
     TunnelUnwanted,
     TunnelWanted,
     WithdrawPrefixes,
@@ -97,6 +98,7 @@ def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
             TunnelWanted()
             | TunnelUnwanted()
             | BindingErrorReceived()
+            | QuirkApplied()
             | PeerUnreachable()
             | PeerReachable()
             | PeerRestarted()
@@ -133,6 +135,7 @@ _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
         Level.WARNING,
         {"status": event.status},
     ),
+    QuirkApplied: lambda event: ("lma_quirk_applied", Level.WARNING, {"quirk": event.quirk}),
     PeerUnreachable: lambda event: ("lma_unreachable", Level.ERROR, {"missed": event.missed}),
     PeerReachable: lambda _: ("lma_reachable", Level.INFO, {}),
     PeerRestarted: lambda event: (

@@ -94,15 +94,20 @@ class _Collector(Collector):
         answered = CounterMetricFamily(
             "mag_pba_received", "PBAs that answered a PBU", labels=["lma", "kind", "status"]
         )
+        quirks = CounterMetricFamily(
+            "mag_lma_quirks_applied", "Messages treated specially", labels=["lma", "quirk"]
+        )
         for peer in self._sources.gateway.peers.values():
             lma = self._lma(peer.address)
+            for quirk, count in peer.quirks_applied.items():
+                quirks.add_metric([lma, quirk], count)
             for kind, count in peer.sent.items():
                 sent.add_metric([lma, kind.value], count)
             for kind, count in peer.retransmitted.items():
                 again.add_metric([lma, kind.value], count)
             for (kind, status), count in peer.answered.items():
                 answered.add_metric([lma, kind.value, str(status)], count)
-        yield from (sent, again, answered)
+        yield from (sent, again, answered, quirks)
 
     def _liveness(self) -> Iterable[Metric]:
         up = GaugeMetricFamily(

@@ -1,0 +1,23 @@
+"""What holds for one local mobility anchor: how it departs from the RFCs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LmaQuirks:
+    """What is done for the sake of an LMA that reads the RFCs otherwise; all off by default.
+
+    Each use of one is counted under the name of its field in `LmaPeer.quirks_applied`.
+    """
+
+    no_home_registration_flag: bool = False
+    """Send PBUs with H=0 (INT-01 in docs/interpretations.md)."""
+    all_zero_prefix_length: int = 0
+    """Length beside the all-zero prefix that asks the LMA to assign, 0 to 128 (INT-02)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LmaSettings:
+    """What an operator sets for one LMA."""
+
+    quirks: LmaQuirks = LmaQuirks()
