@@ -279,3 +279,35 @@ def test_unknown_access_technology_number_is_shown() -> None:
 def test_link_layer_address_of_wrong_length_is_refused() -> None:
     [(_, what)] = faults_of(protocol={"fixed_mag_link_layer_address": b"\x02\x00"})
     assert what == "02:00 is no address of one interface"
+
+
+@pytest.mark.requirement("CFG-04", "CFG-05")
+def test_domain_orders_by_timestamps_of_the_gateways_unless_told_otherwise() -> None:
+    """RFC 5213 §9.3."""
+    protocol = configuration().protocol
+    assert protocol.timestamp_based_approach_in_use is True
+    assert protocol.mobile_node_generated_timestamp_in_use is False
+
+
+@pytest.mark.requirement("CFG-04")
+def test_timestamps_can_be_turned_off() -> None:
+    protocol = {"timestamp_based_approach_in_use": "false"}
+    settings = configuration(protocol=protocol).protocol_settings()
+    assert settings.timestamp_based_approach_in_use is False
+
+
+@pytest.mark.requirement("CFG-05", "CFG-06")
+@pytest.mark.parametrize(
+    ("is_by_timestamp", "fault"),
+    [
+        ("false", "cannot be true without timestamp_based_approach_in_use (RFC 5213 §9.3)"),
+        ("true", "must be false: access links hand over no timestamps of nodes"),
+    ],
+)
+def test_timestamps_of_nodes_are_refused(is_by_timestamp: str, fault: str) -> None:
+    protocol = {
+        "timestamp_based_approach_in_use": is_by_timestamp,
+        "mobile_node_generated_timestamp_in_use": "true",
+    }
+    location = ("protocol", "mobile_node_generated_timestamp_in_use")
+    assert faults_of(protocol=protocol) == [(location, fault)]

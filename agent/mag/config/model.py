@@ -104,9 +104,20 @@ class ProtocolSection(Section):
     initial_bindack_timeout_s: _TimeoutSeconds = _DEFAULTS.initial_bindack_timeout_s
     max_bindack_timeout_s: _TimeoutSeconds | None = None
     """None: the RFC's, or initial_bindack_timeout_s if that is longer."""
+    timestamp_based_approach_in_use: Switch = _DEFAULTS.timestamp_based_approach_in_use
+    mobile_node_generated_timestamp_in_use: Switch = False
     fixed_mag_link_local_address: LinkLocalAddress = _DEFAULTS.fixed_mag_link_local_address
     fixed_mag_link_layer_address: LinkLayerAddress = _DEFAULTS.fixed_mag_link_layer_address
     max_bindings: Annotated[int, Between(1, 10_000_000)] = _DEFAULTS.max_bindings
+
+    @field_validator("mobile_node_generated_timestamp_in_use")
+    @classmethod
+    def _nodes_make_no_timestamps(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("timestamp_based_approach_in_use") is False:
+            raise refusal("cannot be true without timestamp_based_approach_in_use (RFC 5213 §9.3)")
+        if value:
+            raise refusal("must be false: access links hand over no timestamps of nodes")
+        return value
 
     @field_validator("max_bindack_timeout_s")
     @classmethod
@@ -230,6 +241,7 @@ class Configuration(Section):
             refresh_fraction=protocol.refresh_fraction,
             initial_bindack_timeout_s=protocol.initial_bindack_timeout_s,
             max_bindack_timeout_s=protocol.effective_max_bindack_timeout_s,
+            timestamp_based_approach_in_use=protocol.timestamp_based_approach_in_use,
             fixed_mag_link_local_address=protocol.fixed_mag_link_local_address,
             fixed_mag_link_layer_address=protocol.fixed_mag_link_layer_address,
             router_advertisement=self.router_advertisement.settings(),

@@ -9,6 +9,7 @@ from mag.protocol.events import DiscardReason
 from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 from mag.protocol.request import OutstandingRequest
 from mag.wire.binding import ProxyBindingAcknowledgement
+from mag.wire.iana import BindingStatus
 from mag.wire.options import (
     AccessTechnologyTypeOption,
     BindingRefreshAdviceOption,
@@ -57,11 +58,26 @@ def find_request(
     return None
 
 
+def find_out_of_window(
+    acknowledgement: ProxyBindingAcknowledgement, entries: Iterable[BindingUpdateListEntry]
+) -> tuple[BindingUpdateListEntry, OutstandingRequest] | None:
+    """The request that a status 135 answers: its number is the LMA's last (INT-05).
+
+    What it echoes tells which session of the node it is about.
+    """
+    if acknowledgement.status != BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+        return None
+    for entry in entries:
+        if entry.outstanding and echoes(acknowledgement, entry, entry.outstanding[-1]):
+            return entry, entry.outstanding[-1]
+    return None
+
+
 def has_wrong_timestamp(
     acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest
 ) -> bool:
     """An accepting PBA returns our timestamp; a rejecting one may bring the LMA's (INT-06)."""
-    if not acknowledgement.is_accepted:
+    if not acknowledgement.is_accepted or request.timestamp_ticks is None:
         return False
     option = acknowledgement.first(TimestampOption)
     return option is None or option.ticks != request.timestamp_ticks

@@ -40,6 +40,8 @@ class BindingUpdateListEntry:
     """Sent since the last reply that counted, oldest first (interpretation INT-27)."""
     settled: tuple[int, ...] = ()
     """Sequence numbers of the last exchange that is over: replies to them are merely late."""
+    last_sequence: int | None = None
+    """Greatest sequence number sent for this session, or learned from the LMA; None: none yet."""
     attempts: int = 0
     """PBUs sent for the current request; 2 and up are retransmissions."""
     backoff_s: float = 0.0

@@ -13,6 +13,7 @@ from typing import Final
 from mag.protocol.acknowledgement import (
     discard_reason_without_match,
     echoes,
+    find_out_of_window,
     find_request,
     has_wrong_timestamp,
 )
@@ -70,7 +71,7 @@ class MobileAccessGateway:
     ) -> None:
         """lmas: those configured, by address; messages from anywhere else are discarded.
 
-        rng: for the first sequence number and the spread of Router Advertisements.
+        rng: for first sequence numbers and the spread of Router Advertisements.
         restart_counter: 32 bits, another one after each start without bindings (RFC 5847 §3.2).
         """
         self.settings = settings
@@ -94,7 +95,7 @@ class MobileAccessGateway:
             peers=self.peers,
             timers=self._timers,
             service=self._service,
-            first_sequence=rng.getrandbits(16),
+            rng=rng,
             emit=self._events.append,
         )
         self._heartbeats = Heartbeats(
@@ -241,6 +242,11 @@ class MobileAccessGateway:
             for entry in self.binding_update_list.by_mn_id(identifier.identifier)
             if entry.lma_address == peer.address
         )
+        if not self.settings.timestamp_based_approach_in_use and (
+            refused := find_out_of_window(acknowledgement, entries)
+        ):
+            self._machine.go_on_from(*refused, acknowledgement.sequence, now)
+            return
         found = find_request(acknowledgement, entries)
         if found is None:
             self._discard(discard_reason_without_match(acknowledgement, entries), peer.address)

@@ -1,4 +1,4 @@
-"""Sequence numbers and timestamps that order our Proxy Binding Updates (RFC 5213 §5.5)."""
+"""Sequence numbers and timestamps that order Proxy Binding Updates (RFC 5213 §5.5)."""
 
 from typing import Final
 
@@ -6,6 +6,21 @@ TICKS_PER_S: Final = 65536
 """The Timestamp option counts 1/65536 s (RFC 5213 §8.8)."""
 MAX_STEP_BACK_S: Final = 2
 """Further back, a clock has been corrected."""
+
+
+SEQUENCE_BITS: Final = 16
+_SEQUENCE_MASK: Final = (1 << SEQUENCE_BITS) - 1
+_SEQUENCE_WINDOW: Final = 0x8000
+
+
+def next_sequence(sequence: int) -> int:
+    """The number after this one, modulo 2^16 (RFC 6275 §11.1)."""
+    return (sequence + 1) & _SEQUENCE_MASK
+
+
+def is_greater_sequence(sequence: int, last: int) -> bool:
+    """RFC 6275 §9.5.1: neither the last number nor one of the 32768 before it."""
+    return (last - sequence) & _SEQUENCE_MASK > _SEQUENCE_WINDOW
 
 
 class SequenceCounter:
@@ -16,9 +31,9 @@ class SequenceCounter:
         self._next = first
 
     def next(self) -> int:
-        """The next number, modulo 2^16 (RFC 6275 §11.1)."""
+        """The next number."""
         number = self._next
-        self._next = (number + 1) & 0xFFFF
+        self._next = next_sequence(number)
         return number
 
 

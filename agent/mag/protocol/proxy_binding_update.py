@@ -26,13 +26,14 @@ def build_proxy_binding_update(
     quirks: LmaQuirks,
     *,
     sequence: int,
-    timestamp_ticks: int,
+    timestamp_ticks: int | None,
     on_quirk: Callable[[str], None],
 ) -> ProxyBindingUpdate:
     """The PBU for the entry's current request; one option set for all three kinds.
 
     RFC 5213 §6.9.1.3 and §6.9.1.4 want refresh and de-registration to carry what the initial
     PBU carried; only Handoff Indicator, lifetime and prefix values differ.
+    timestamp_ticks: None leaves the option out (RFC 5213 §6.9.1.1(6)).
     on_quirk: called with the name of each quirk that changes the message.
     """
     flags = _FLAGS
@@ -55,15 +56,16 @@ def build_proxy_binding_update(
 
 
 def _options(
-    entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...], timestamp_ticks: int
+    entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...], timestamp_ticks: int | None
 ) -> tuple[MobilityOption, ...]:
     options: list[MobilityOption] = [
         MobileNodeIdentifierOption(entry.mn_id),
         *map(HomeNetworkPrefixOption, prefixes),
         HandoffIndicatorOption(entry.request.handoff_indicator),
         AccessTechnologyTypeOption(entry.attachment.access_technology_type),
-        TimestampOption(timestamp_ticks),
     ]
+    if timestamp_ticks is not None:
+        options.append(TimestampOption(timestamp_ticks))
     link_layer_id = entry.attachment.mn_link_layer_id
     if any(link_layer_id):  # §6.9.1.1(7): absent when unknown or ALL_ZERO
         options.append(MobileNodeLinkLayerIdentifierOption(link_layer_id))

@@ -42,6 +42,8 @@ class RegistrationInput(StrEnum):
     """A reply refused; asking again makes sense."""
     REJECTED_FOR_GOOD = "rejected_for_good"
     """A reply refused; only an operator can change that."""
+    OUT_OF_SEQUENCE = "out_of_sequence"
+    """The LMA has seen a greater sequence number; one beyond it is sent at once (INT-05)."""
     UNSENDABLE = "unsendable"
     """What is to be asked fits into no message."""
     ECHO_MISMATCHED = "echo_mismatched"
@@ -125,6 +127,7 @@ TRANSITIONS: Final[
     (_State.REGISTERING, _Input.ACCEPTED): (_State.ACTIVE, _Action.ESTABLISH),
     (_State.REGISTERING, _Input.REJECTED_FOR_NOW): (_State.REJECTED, _Action.DENY),
     (_State.REGISTERING, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
+    (_State.REGISTERING, _Input.OUT_OF_SEQUENCE): (_State.REGISTERING, _Action.RETRANSMIT),
     (_State.REGISTERING, _Input.ECHO_MISMATCHED): (_State.HELD, _Action.HOLD),
     (_State.REGISTERING, _Input.UNSENDABLE): (_State.HELD, _Action.HOLD),
     (_State.REGISTERING, _Input.TIMER_DUE): (_State.REGISTERING, _Action.RETRANSMIT),
@@ -145,6 +148,7 @@ TRANSITIONS: Final[
     (_State.REFRESHING, _Input.ACCEPTED): (_State.ACTIVE, _Action.ESTABLISH),
     (_State.REFRESHING, _Input.REJECTED_FOR_NOW): (_State.REJECTED, _Action.DENY),
     (_State.REFRESHING, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
+    (_State.REFRESHING, _Input.OUT_OF_SEQUENCE): (_State.REFRESHING, _Action.RETRANSMIT),
     (_State.REFRESHING, _Input.ECHO_MISMATCHED): (_State.SILENT, _Action.STOP_SENDING),
     (_State.REFRESHING, _Input.UNSENDABLE): (_State.SILENT, _Action.STOP_SENDING),
     (_State.REFRESHING, _Input.TIMER_DUE): (_State.REFRESHING, _Action.RETRANSMIT),
@@ -174,6 +178,7 @@ TRANSITIONS: Final[
     (_State.DEREGISTERING, _Input.ACCEPTED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.REJECTED_FOR_NOW): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.REJECTED_FOR_GOOD): (_State.GONE, _Action.DISCARD_ENTRY),
+    (_State.DEREGISTERING, _Input.OUT_OF_SEQUENCE): (_State.DEREGISTERING, _Action.RETRANSMIT),
     (_State.DEREGISTERING, _Input.ECHO_MISMATCHED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.UNSENDABLE): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.TIMER_DUE): (_State.GONE, _Action.DISCARD_ENTRY),

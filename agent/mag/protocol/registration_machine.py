@@ -1,5 +1,6 @@
 """Carrying out the registration table: what goes out, what is armed, what is said (§6.9.1)."""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
@@ -19,7 +20,13 @@ from mag.protocol.events import (
     QuirkApplied,
 )
 from mag.protocol.lma_peer import LmaPeer
-from mag.protocol.ordering import SequenceCounter, TimestampSource
+from mag.protocol.ordering import (
+    SEQUENCE_BITS,
+    SequenceCounter,
+    TimestampSource,
+    is_greater_sequence,
+    next_sequence,
+)
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.proxy_binding_update import build_proxy_binding_update
 from mag.protocol.registration import (
@@ -38,7 +45,7 @@ from mag.protocol.status_reaction import Pace, StatusReaction, reaction_to
 from mag.protocol.timer_queue import TimerQueue
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
-from mag.wire.iana import HandoffIndicator, status_name
+from mag.wire.iana import BindingStatus, HandoffIndicator, status_name
 
 _HANDOFF_INDICATORS: Final[Mapping[HandoffHint, HandoffIndicator]] = {
     HandoffHint.UNKNOWN: HandoffIndicator.UNKNOWN,
@@ -68,7 +75,7 @@ class RegistrationMachine:
         peers: Mapping[IPv6Address, LmaPeer],
         timers: TimerQueue[tuple[int, BindingTimer]],
         service: BindingService,
-        first_sequence: int,
+        rng: random.Random,
         emit: Callable[[Event], None],
     ) -> None:
         self._settings = settings
@@ -76,7 +83,8 @@ class RegistrationMachine:
         self._peers = peers
         self._timers = timers
         self._service = service
-        self._sequence = SequenceCounter(first_sequence)
+        self._rng = rng
+        self._sequence = SequenceCounter(rng.getrandbits(SEQUENCE_BITS))
         self._timestamps = TimestampSource()
         self._emit = emit
         self._last_binding_id = 0
@@ -127,17 +135,9 @@ class RegistrationMachine:
         now: float,
     ) -> None:
         """A PBA that answers this request arrived and has passed every gate."""
-        kind = outstanding.request.kind
-        peer = self._peers[entry.lma_address]
-        peer.last_heard_at = now
-        peer.answered[kind, acknowledgement.status] += 1
-        entry.last_status = acknowledgement.status
+        self._note_answered(entry, outstanding, acknowledgement.status, now)
         self._settle(entry)
-        self._emit(
-            ProxyBindingAcknowledgementReceived(
-                snapshot(entry), kind, acknowledgement.status, now - outstanding.sent_at
-            )
-        )
+        kind = outstanding.request.kind
         if kind is RequestKind.DEREGISTRATION:
             # Any answer ends the waiting (interpretation INT-09).
             self.apply(entry, RegistrationInput.ACCEPTED, now)
@@ -146,6 +146,45 @@ class RegistrationMachine:
             self._reject(entry, reaction_to(status), status, status_name(status), now)
         else:
             self._accept(entry, outstanding, read_grant(acknowledgement, outstanding), now)
+
+    def go_on_from(
+        self,
+        entry: BindingUpdateListEntry,
+        outstanding: OutstandingRequest,
+        sequence: int,
+        now: float,
+    ) -> None:
+        """Status 135: `sequence` is the last that the LMA has accepted (RFC 6275 §11.7.3).
+
+        The binding stays what it is, and the next number goes out at once. An LMA that is never
+        content is asked again at the pace of retransmissions.
+        """
+        status = BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW
+        self._note_answered(entry, outstanding, status, now)
+        if entry.last_sequence is None or not is_greater_sequence(entry.last_sequence, sequence):
+            entry.last_sequence = sequence
+        entry.rejections += 1
+        if entry.rejections == 1:
+            entry.backoff_s = self._settings.initial_bindack_timeout_s  # the LMA is there
+            self.apply(entry, RegistrationInput.OUT_OF_SEQUENCE, now)
+
+    def _note_answered(
+        self,
+        entry: BindingUpdateListEntry,
+        outstanding: OutstandingRequest,
+        status: int,
+        now: float,
+    ) -> None:
+        kind = outstanding.request.kind
+        peer = self._peers[entry.lma_address]
+        peer.last_heard_at = now
+        peer.answered[kind, status] += 1
+        entry.last_status = status
+        self._emit(
+            ProxyBindingAcknowledgementReceived(
+                snapshot(entry), kind, status, now - outstanding.sent_at
+            )
+        )
 
     def _accept(
         self,
@@ -256,6 +295,7 @@ class RegistrationMachine:
                 try:
                     messages.append(self._send(entry, now, utc))
                 except ValueError as error:  # one that fits into no message, and only that one
+                    self._settle(entry)
                     self.apply(entry, RegistrationInput.UNSENDABLE, now)
                     self._emit(BindingRejected(snapshot(entry), None, str(error), None))
         return messages
@@ -341,8 +381,10 @@ class RegistrationMachine:
         return _HANDOFF_INDICATORS[attachment.handoff_hint]
 
     def _send(self, entry: BindingUpdateListEntry, now: float, utc: float) -> OutgoingMessage:
-        sequence = self._sequence.next()
-        ticks = self._timestamps.next(utc)  # §6.9.4: each transmission has a newer one
+        # §6.9.4: each transmission has a newer timestamp, or a greater number
+        sequence = self._next_sequence(entry)
+        is_by_timestamp = self._settings.timestamp_based_approach_in_use
+        ticks = self._timestamps.next(utc) if is_by_timestamp else None
         peer = self._peers[entry.lma_address]
         update = build_proxy_binding_update(
             entry,
@@ -358,12 +400,21 @@ class RegistrationMachine:
         )
         return OutgoingMessage(data, ours, entry.lma_address)
 
+    def _next_sequence(self, entry: BindingUpdateListEntry) -> int:
+        """Of the gateway's counter beside timestamps, else of the session (§6.9.1.1(6))."""
+        if self._settings.timestamp_based_approach_in_use:
+            return self._sequence.next()
+        if entry.last_sequence is None:  # RFC 6275 §11.7.1: any; a wrong guess is told by 135
+            return self._rng.getrandbits(SEQUENCE_BITS)
+        return next_sequence(entry.last_sequence)
+
     def _note_quirk(self, peer: LmaPeer, quirk: str) -> None:
         if peer.apply_quirk(quirk):
             self._emit(QuirkApplied(peer.address, quirk))
 
     def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
         entry.attempts += 1
+        entry.last_sequence = outstanding.sequence
         entry.outstanding.append(outstanding)
         del entry.outstanding[: -self._settings.max_outstanding_requests]
         entry.send_times = (*entry.send_times, outstanding.sent_at)[-MAX_UPDATE_RATE_PER_S:]

@@ -38,7 +38,8 @@ class OutstandingRequest:
     """One PBU as it went out: what a PBA must echo, and the moment lifetimes count from."""
 
     sequence: int
-    timestamp_ticks: int
+    timestamp_ticks: int | None
+    """None: ordered by the sequence number."""
     sent_at: float
     request: Request
     attachment: Attachment

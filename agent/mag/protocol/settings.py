@@ -63,6 +63,9 @@ class ProtocolSettings:
     """A refresh starts when this part of the granted lifetime is over."""
     initial_bindack_timeout_s: float = INITIAL_BINDACK_TIMEOUT_S
     max_bindack_timeout_s: float = MAX_BINDACK_TIMEOUT_S
+    timestamp_based_approach_in_use: bool = True
+    """TimestampBasedApproachInUse (RFC 5213 §9.3), the same in the whole domain; without it PBUs
+    are ordered by a sequence number of each session."""
     fixed_mag_link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
     """FixedMAGLinkLocalAddressOnAllAccessLinks (RFC 5213 §9.3)."""
     fixed_mag_link_layer_address: bytes = RESERVED_LINK_LAYER_ADDRESS
