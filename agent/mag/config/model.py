@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
+    PlainSerializer,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -68,6 +69,17 @@ class QuirksSection(Section):
     all_zero_prefix_length: Annotated[int, Between(0, 128)] = _QUIRKS.all_zero_prefix_length
 
 
+def _in_order(triggers: frozenset[AttachTrigger]) -> list[str]:
+    return [trigger.value for trigger in AttachTrigger if trigger in triggers]
+
+
+_AttachTriggers = Annotated[
+    frozenset[AttachTrigger],
+    Field(min_length=1),
+    PlainSerializer(_in_order, return_type=list[str], when_used="json"),
+]
+
+
 class LmaSection(Section):
     """A Local Mobility Anchor and the way to it."""
 
@@ -91,9 +103,7 @@ class AccessLinkSection(Section):
 
     access_technology_type: AccessTechnology = AccessTechnologyType.IEEE_802_3
     """Goes into the Access Technology Type option (RFC 5213 §8.5)."""
-    attach_triggers: Annotated[frozenset[AttachTrigger], Field(min_length=1)] = frozenset(
-        AttachTrigger
-    )
+    attach_triggers: _AttachTriggers = frozenset(AttachTrigger)
 
 
 class ProtocolSection(Section):

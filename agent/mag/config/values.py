@@ -1,9 +1,11 @@
 """Types of single configuration values: text in, typed value out, faults in operators' words.
 
-Each type takes the text of the file and, for configurations built in Python, the typed value.
+Each type takes the text of the file and, for configurations built in Python, the typed value; in
+pydantic's `json` mode it turns back into what an operator would write.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -13,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     GetCoreSchemaHandler,
+    PlainSerializer,
     ValidationError,
     ValidatorFunctionWrapHandler,
 )
@@ -27,7 +30,7 @@ from mag.config.addresses import (
 from mag.config.refusal import refusal, shown
 from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.protocol.settings import LIFETIME_UNIT_S, MAX_LIFETIME_S
-from mag.wire.ethernet import ADDRESS_OCTETS
+from mag.wire.ethernet import ADDRESS_OCTETS, format_link_layer_address
 from mag.wire.iana import AccessTechnologyType
 
 MAC_PLACEHOLDER: Final = "{mac}"
@@ -129,6 +132,18 @@ def _realm(text: str) -> str:
     return text
 
 
+def _access_technology_name(value: AccessTechnologyType) -> str:
+    return value.name.lower()
+
+
+def _octal_digits(mode: int) -> str:
+    return f"{mode:04o}"
+
+
+def _as_written(write: Callable[[Any], str]) -> PlainSerializer:
+    return PlainSerializer(write, return_type=str, when_used="json")
+
+
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise refusal("must be a name of letters, digits and dashes, at most 63, such as lma1")
@@ -162,14 +177,20 @@ def _file_mode(value: object) -> int:
 Lifetime = Annotated[int, Between(LIFETIME_UNIT_S, MAX_LIFETIME_S), AfterValidator(lifetime)]
 GlobalUnicastAddress = Annotated[IPv6Address, BeforeValidator(global_unicast_address)]
 LinkLocalAddress = Annotated[IPv6Address, BeforeValidator(link_local_address)]
-LinkLayerAddress = Annotated[bytes, BeforeValidator(link_layer_address)]
+LinkLayerAddress = Annotated[
+    bytes, BeforeValidator(link_layer_address), _as_written(format_link_layer_address)
+]
 HomeNetworkPrefix = Annotated[IPv6Network, BeforeValidator(home_network_prefix)]
-AccessTechnology = Annotated[AccessTechnologyType, BeforeValidator(access_technology_type)]
+AccessTechnology = Annotated[
+    AccessTechnologyType,
+    BeforeValidator(access_technology_type),
+    _as_written(_access_technology_name),
+]
 Name = Annotated[str, AfterValidator(_name)]
 InterfaceName = Annotated[str, AfterValidator(_interface_name)]
 MnId = Annotated[str, AfterValidator(_mn_id)]
 Realm = Annotated[str, AfterValidator(_realm)]
 MnIdRule = Annotated[str, AfterValidator(mn_id_rule)]
 SocketPath = Annotated[Path, BeforeValidator(_socket_path)]
-FileMode = Annotated[int, BeforeValidator(_file_mode)]
+FileMode = Annotated[int, BeforeValidator(_file_mode), _as_written(_octal_digits)]
 Switch = Annotated[bool, Expected("true or false")]

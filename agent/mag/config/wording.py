@@ -71,7 +71,7 @@ def _instead(kind: str, value: object) -> str:
 def _suggestion(model: type[BaseModel], location: Location) -> str:
     key = str(location[-1])
     keys_by_section = dict(sections(model))
-    own = next(keys for pattern, keys in keys_by_section.items() if _fits(location[:-1], pattern))
+    own = next(keys for pattern, keys in keys_by_section.items() if matches(location[:-1], pattern))
     if close := get_close_matches(key, own, n=1):
         return f"; did you mean {close[0]}?"
     homes = [".".join(pattern) for pattern, keys in keys_by_section.items() if key in keys]
@@ -80,7 +80,8 @@ def _suggestion(model: type[BaseModel], location: Location) -> str:
     )
 
 
-def _fits(location: Location, pattern: tuple[str, ...]) -> bool:
+def matches(location: Location, pattern: tuple[str, ...]) -> bool:
+    """Whether a pattern, in which ANY_NAME may stand, is of this location."""
     return len(location) == len(pattern) and all(
         wanted in (step, ANY_NAME) for step, wanted in zip(location, pattern, strict=True)
     )

@@ -1,0 +1,103 @@
+"""What becomes of a changed key while the gateway runs: when it takes effect, or why it cannot.
+
+Every key of the model stands in exactly one of the two tables, by itself or with its group. What
+goes into ProtocolSettings and LmaSettings the core takes over as a whole; what an adapter is built
+with needs a restart, unless the adapter can be told.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from mag.config.messages import Location
+from mag.config.wording import ANY_NAME, matches
+
+_NEXT_REQUEST: Final = "with the next Proxy Binding Update of each binding"
+_NEXT_ADVERTISEMENT: Final = "every node with service gets a Router Advertisement with it"
+_HELD_BY_NODES: Final = "nodes keep it as their default router"
+_PACKET_PATH: Final = "the packet path is built with it"
+_SOCKET: Final = "the admin socket is opened once"
+
+TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
+    ("identity",): "at once",
+    ("lmas", "NAME"): "new: at once; removed: its sessions are de-registered and ended",
+    ("lmas", "NAME", "address"): "sessions are de-registered there and registered at the new one",
+    ("lmas", "NAME", "path_mtu_octets"): "tunnel at once; its nodes get a Router Advertisement",
+    ("lmas", "NAME", "quirks"): _NEXT_REQUEST,
+    ("access_links", "NAME"): "new: at once; removed: its sessions are de-registered and ended",
+    ("access_links", "NAME", "access_technology_type"): "for nodes that attach from then on",
+    ("access_links", "NAME", "attach_triggers"): "at once",
+    ("policy", "nodes", "NAME"): "new: nodes are asked to speak up; removed: as the realm's rules",
+    ("policy", "nodes", "NAME", "lma"): "de-registered at the old LMA, registered at the new one",
+    ("policy", "nodes", "NAME", "lifetime_s"): "with the next refresh",
+    ("policy", "nodes", "NAME", "link_layer_addresses"): "sessions of addresses taken away end",
+    ("policy", "nodes", "NAME", "home_network_prefixes"): "with the node's next registration",
+    ("policy", "realms", "NAME"): "as its nodes' profiles change",
+    ("policy", "realms", "NAME", "lma"): "de-registered at the old LMA, registered at the new one",
+    ("policy", "realms", "NAME", "lifetime_s"): "with the next refresh",
+    ("policy", "default", "lma"): "de-registered at the old LMA, registered at the new one",
+    ("policy", "default", "lifetime_s"): "with the next refresh",
+    ("policy", "default", "mn_id_from_link_layer_address"): "sessions of the old rule's names end",
+    ("protocol", "lifetime_s"): "with the next refresh",
+    ("protocol", "refresh_fraction"): "from the next acknowledgement of each binding",
+    ("protocol", "initial_bindack_timeout_s"): _NEXT_REQUEST,
+    ("protocol", "max_bindack_timeout_s"): _NEXT_REQUEST,
+    ("protocol", "max_bindings"): "for new nodes; bindings beyond it stay",
+    ("router_advertisement", "max_interval_s"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "min_interval_s"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "router_lifetime_s"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "cur_hop_limit"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "reachable_time_ms"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "retrans_timer_ms"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "valid_lifetime_s"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "preferred_lifetime_s"): _NEXT_ADVERTISEMENT,
+    ("heartbeat", "enabled"): "at once",
+    ("heartbeat", "interval_s"): "at once",
+    ("heartbeat", "missing_allowed"): "at once",
+    ("shutdown", "deregister"): "at once",
+    ("shutdown", "timeout_s"): "at once",
+    ("log", "level"): "at once",
+    ("log", "format"): "at once",
+    ("log", "mn_id"): "at once",
+}
+"""Applied by a reload: when or how."""
+
+NEEDS_RESTART: Final[Mapping[tuple[str, ...], str]] = {
+    ("proxy_care_of_address",): "all bindings and tunnels are made with it",
+    ("protocol", "fixed_mag_link_local_address"): _HELD_BY_NODES,
+    ("protocol", "fixed_mag_link_layer_address"): _HELD_BY_NODES,
+    ("dataplane", "kind"): _PACKET_PATH,
+    ("dataplane", "core_interfaces"): _PACKET_PATH,
+    ("dataplane", "vpp", "api_socket"): _PACKET_PATH,
+    ("dataplane", "vpp", "stats_socket"): _PACKET_PATH,
+    ("dataplane", "vpp", "punt_socket"): _PACKET_PATH,
+    ("dataplane", "vpp", "mobility_table"): _PACKET_PATH,
+    ("dataplane", "vpp", "core_table"): _PACKET_PATH,
+    ("dataplane", "vpp", "hand_off"): _PACKET_PATH,
+    ("admin", "socket"): _SOCKET,
+    ("admin", "socket_mode"): _SOCKET,
+}
+"""Refused by a reload: why."""
+
+_UNKNOWN: Final = "nothing is known of how to apply it"
+
+
+def obstacle(location: Location) -> str | None:
+    """Why a change here needs a restart; None if a reload applies it."""
+    if takes_effect(location) is not None:
+        return None
+    return _found(NEEDS_RESTART, location) or _UNKNOWN
+
+
+def takes_effect(location: Location) -> str | None:
+    """When or how a reload applies a change here; None if it does not."""
+    return _found(TAKES_EFFECT, location)
+
+
+def _found(table: Mapping[tuple[str, ...], str], location: Location) -> str | None:
+    return next((words for pattern, words in table.items() if _holds(pattern, location)), None)
+
+
+def _holds(pattern: tuple[str, ...], location: Location) -> bool:
+    """Whether the pattern is of this key or of its group; that of a named object is of no key."""
+    is_of_group = pattern[-1] != ANY_NAME and matches(location[:-1], pattern)
+    return is_of_group or matches(location, pattern)
