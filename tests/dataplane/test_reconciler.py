@@ -21,7 +21,7 @@ from mag.dataplane.base import (
     Remove,
 )
 from mag.dataplane.fake import FakeDataplane
-from mag.dataplane.reconciler import Reconciler, key_of, plan
+from mag.dataplane.reconciler import Reconciler, plan
 
 TUNNEL_A, TUNNEL_B = TUNNELS
 LINK_1, LINK_2 = ACCESS_LINKS
@@ -154,7 +154,7 @@ async def test_change_of_mind_before_converging_needs_nothing(converged: Reconci
 async def test_record_is_unwanted_by_its_key_too(
     converged: Reconciler, dataplane: FakeDataplane
 ) -> None:
-    converged.unwant(key_of(ALICE))
+    converged.unwant(ALICE.key)
     await converged.converge()
     assert set((await dataplane.dump()).mobile_nodes) == {BOB.key}
 

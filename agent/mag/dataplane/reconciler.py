@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mag.dataplane.base import (
     AccessLink,
@@ -26,12 +26,11 @@ from mag.dataplane.base import (
 
 _K = TypeVar("_K")
 
-RecordKey = tuple[type[Record], IPv6Address | str | int]
-"""Kind of record and its key: what one record of the state is found by."""
+RecordKey = IPv6Address | str | int
+"""A record's own key: the three kinds have keys of different types, so it says the kind too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one operation."""
 
     operation: Operation
@@ -39,13 +38,10 @@ class Outcome:
     """None if it was carried out; else it is tried again with the next `converge`."""
 
 
-def key_of(record: Record) -> RecordKey:
-    """By which a record is known to the reconciler."""
-    return type(record), record.key
-
-
 def is_same_state(one: Record | None, other: Record | None) -> bool:
     """Whether both ask for the same forwarding; the order of prefixes means nothing there."""
+    if one is None or other is None or one is other:
+        return one is other
     if isinstance(one, MobileNodeForwarding) and isinstance(other, MobileNodeForwarding):
         return one == other or _ordered(one) == _ordered(other)
     return one == other
@@ -80,15 +76,19 @@ def plan(desired: ForwardingState, actual: ForwardingState) -> list[Operation]:
 def _bindings_to_prune(
     desired: Mapping[int, MobileNodeForwarding], actual: Mapping[int, MobileNodeForwarding]
 ) -> Iterator[MobileNodeForwarding]:
-    holders = {
-        prefix: key for key, node in desired.items() for prefix in node.home_network_prefixes
+    given_up = {
+        prefix: key
+        for key, node in actual.items()
+        if key in desired
+        for prefix in {*node.home_network_prefixes}.difference(desired[key].home_network_prefixes)
     }
-    for key, node in actual.items():
-        has_lost_prefix = any(
-            holders.get(prefix, key) != key for prefix in node.home_network_prefixes
-        )
-        if key not in desired or has_lost_prefix:
-            yield node
+    losers = {
+        given_up[prefix]
+        for node in (desired.values() if given_up else ())
+        for prefix in node.home_network_prefixes
+        if prefix in given_up
+    }
+    return (node for key, node in actual.items() if key not in desired or key in losers)
 
 
 def _changes(desired: Mapping[_K, Record], actual: Mapping[_K, Record]) -> Iterator[Ensure]:
@@ -103,29 +103,32 @@ def _leavers(desired: Mapping[_K, Record], actual: Mapping[_K, Record]) -> Itera
 
 
 @dataclass(slots=True)
-class _Records:
-    """A ForwardingState that changes, and who holds which prefix in it."""
+class _Wishes:
+    """What is wanted, and who is to hold which prefix."""
 
     by_key: dict[RecordKey, Record] = field(default_factory=dict)
     holders: dict[IPv6Network, RecordKey] = field(default_factory=dict)
 
-    def put(self, record: Record) -> None:
-        key = key_of(record)
-        self.discard(key)
+    def put(self, record: Record) -> list[RecordKey]:
+        """Who else held a prefix of the record until now."""
+        key = record.key
+        if key in self.by_key:
+            self.discard(key)
         self.by_key[key] = record
+        losers = []
         for prefix in _prefixes(record):
-            self.holders[prefix] = key
+            if (holder := self.holders.setdefault(prefix, key)) != key:
+                losers.append(holder)
+                self.holders[prefix] = key
+        return losers
 
     def discard(self, key: RecordKey) -> None:
         for prefix in _prefixes(self.by_key.pop(key, None)):
             if self.holders.get(prefix) == key:
                 del self.holders[prefix]
 
-    def holders_of(self, record: Record | None) -> set[RecordKey]:
-        return {self.holders[prefix] for prefix in _prefixes(record) if prefix in self.holders}
-
-    def part(self, keys: Iterable[RecordKey]) -> ForwardingState:
-        return _state(self.by_key[key] for key in keys if key in self.by_key)
+    def holders_of(self, record: Record) -> Iterator[RecordKey]:
+        return (self.holders[prefix] for prefix in _prefixes(record) if prefix in self.holders)
 
 
 class Reconciler:
@@ -134,8 +137,8 @@ class Reconciler:
     def __init__(self, dataplane: Dataplane) -> None:
         """dataplane: open, and nobody else's to change."""
         self._dataplane = dataplane
-        self._desired = _Records()
-        self._actual = _Records()
+        self._desired = _Wishes()
+        self._actual: dict[RecordKey, Record] = {}
         self._dirty: dict[RecordKey, None] = {}
         self._uncertain: dict[RecordKey, tuple[Record, ...]] = {}
         """After a failure: every record of which parts may be there. Always dirty too."""
@@ -151,7 +154,7 @@ class Reconciler:
     @property
     def actual(self) -> ForwardingState:
         """What is there for certain; a copy, as large as the state."""
-        return _state(self._actual.by_key.values())
+        return _state(self._actual.values())
 
     @property
     def dirty_count(self) -> int:
@@ -160,8 +163,7 @@ class Reconciler:
 
     def is_settled(self, record: Record) -> bool:
         """Whether this very record is wanted and is there."""
-        key = key_of(record)
-        return key not in self._dirty and self._desired.by_key.get(key) == record
+        return record.key not in self._dirty and self._desired.by_key.get(record.key) == record
 
     def want(self, record: Record) -> None:
         """Have this record instead of the one under the same key.
@@ -169,15 +171,13 @@ class Reconciler:
         A prefix has one holder: wanting it for another binding id ends the forwarding of the
         binding that had it.
         """
-        key = key_of(record)
-        for loser in self._desired.holders_of(record) - {key}:
+        for loser in self._desired.put(record):
             self.unwant(loser)
-        self._desired.put(record)
-        self._mark(key)
+        self._mark(record.key)
 
     def unwant(self, what: Record | RecordKey) -> None:
         """No longer have what is under this key, or under the key of this record."""
-        key = what if isinstance(what, tuple) else key_of(what)
+        key = what.key if isinstance(what, Record) else what
         self._desired.discard(key)
         self._mark(key)
 
@@ -197,17 +197,15 @@ class Reconciler:
         """Dump what is there and apply the whole difference. Raises DataplaneError."""
         async with self._lock:
             found = await self._dataplane.dump()
-            self._actual = _Records()
-            for record in _records(found):
-                self._actual.put(record)
+            self._actual = {record.key: record for record in _records(found)}
             self._uncertain.clear()
             self._dirty = {}
-            for key in (*self._desired.by_key, *self._actual.by_key):
+            for key in self._desired.by_key | self._actual:
                 self._mark(key)
             return await self._apply_dirty()
 
     def _mark(self, key: RecordKey) -> None:
-        is_settled = is_same_state(self._desired.by_key.get(key), self._actual.by_key.get(key))
+        is_settled = is_same_state(self._desired.by_key.get(key), self._actual.get(key))
         if is_settled and key not in self._uncertain:
             self._dirty.pop(key, None)
         else:
@@ -244,56 +242,71 @@ class Reconciler:
         return outcomes
 
     def _plan_dirty(self) -> list[Operation]:
-        """Operations for the dirty keys and for whoever holds a prefix that one of them wants."""
-        keys = dict.fromkeys(self._dirty)
-        for key in self._dirty:
-            keys.update(dict.fromkeys(self._actual.holders_of(self._desired.by_key.get(key))))
+        """Operations for the dirty keys.
+
+        Who holds a prefix that one of them wants is among them: it is wanted without that prefix.
+        """
         cleared = [
             Remove(record)
             for key, records in self._uncertain.items()
-            if key[0] is MobileNodeForwarding
+            if _is_of_binding(key)
             for record in records
         ]
         # Clearing may take a prefix from the binding that has got it since: that one is made again.
         refreshed = {
-            holder for operation in cleared for holder in self._actual.holders_of(operation.record)
+            holder for operation in cleared for holder in self._desired.holders_of(operation.record)
         }
-        keys.update(dict.fromkeys(refreshed))
-        relied_on = [key for key in keys if key not in refreshed and not self._is_doubtful(key)]
-        return [*cleared, *plan(self._desired.part(keys), self._actual.part(relied_on))]
+        keys = self._dirty | dict.fromkeys(refreshed)
+        relied_on = (key for key in keys if key not in refreshed and not self._is_doubtful(key))
+        return [
+            *cleared,
+            *plan(_part(self._desired.by_key, keys), _part(self._actual, relied_on)),
+        ]
 
     def _is_doubtful(self, key: RecordKey) -> bool:
         """Whether a wanted tunnel or link must be asked for again though it may be there."""
         return key in self._uncertain and key in self._desired.by_key
 
-    def _note(self, outcomes: Iterable[Outcome]) -> None:
-        possible: dict[RecordKey, tuple[Record, ...]] = {}
-        failed: set[RecordKey] = set()
+    def _note(self, outcomes: Sequence[Outcome]) -> None:
+        in_doubt = {
+            key: self._possible(key)
+            for key in (operation.record.key for operation, error in outcomes if error is not None)
+        }
         for outcome in outcomes:
-            key = key_of(outcome.operation.record)
-            before = possible[key] if key in possible else self._possible(key)
-            possible[key] = _possible_after(outcome, before)
-            if outcome.error is not None:
-                failed.add(key)
-        for key, records in possible.items():
-            self._settle(key, records, is_certain=key not in failed)
-            self._mark(key)
+            key = outcome.operation.record.key
+            if key in in_doubt:
+                in_doubt[key] = _possible_after(outcome, in_doubt[key])
+            else:
+                self._note_success(outcome.operation)
+        for key, records in in_doubt.items():
+            self._note_doubt(key, records)
+
+    def _note_success(self, operation: Operation) -> None:
+        key = operation.record.key
+        self._uncertain.pop(key, None)
+        if isinstance(operation, Ensure):
+            self._actual[key] = operation.record
+        else:
+            self._actual.pop(key, None)
+        self._mark(key)
+
+    def _note_doubt(self, key: RecordKey, records: tuple[Record, ...]) -> None:
+        self._uncertain[key] = records
+        if records and not _is_of_binding(key):
+            self._actual[key] = records[-1]
+        else:
+            self._actual.pop(key, None)
+        self._mark(key)
 
     def _possible(self, key: RecordKey) -> tuple[Record, ...]:
         if key in self._uncertain:
             return self._uncertain[key]
-        record = self._actual.by_key.get(key)
+        record = self._actual.get(key)
         return () if record is None else (record,)
 
-    def _settle(self, key: RecordKey, records: tuple[Record, ...], *, is_certain: bool) -> None:
-        self._uncertain.pop(key, None)
-        if not is_certain:
-            self._uncertain[key] = records
-        is_binding = key[0] is MobileNodeForwarding
-        if records and (is_certain or not is_binding):
-            self._actual.put(records[-1])
-        else:
-            self._actual.discard(key)
+
+def _is_of_binding(key: RecordKey) -> bool:
+    return isinstance(key, int)
 
 
 def _possible_after(outcome: Outcome, before: tuple[Record, ...]) -> tuple[Record, ...]:
@@ -313,6 +326,10 @@ def _prefixes(record: Record | None) -> tuple[IPv6Network, ...]:
     return record.home_network_prefixes if isinstance(record, MobileNodeForwarding) else ()
 
 
+def _part(records: Mapping[RecordKey, Record], keys: Iterable[RecordKey]) -> ForwardingState:
+    return _state(records[key] for key in keys if key in records)
+
+
 def _records(state: ForwardingState) -> Iterator[Record]:
     yield from state.lma_tunnels.values()
     yield from state.access_links.values()
@@ -325,10 +342,10 @@ def _state(records: Iterable[Record]) -> ForwardingState:
     nodes: dict[int, MobileNodeForwarding] = {}
     for record in records:
         match record:
+            case MobileNodeForwarding():
+                nodes[record.key] = record
             case LmaTunnel():
                 tunnels[record.key] = record
             case AccessLink():
                 links[record.key] = record
-            case MobileNodeForwarding():
-                nodes[record.key] = record
     return ForwardingState(tunnels, links, nodes)

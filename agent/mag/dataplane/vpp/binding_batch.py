@@ -1,7 +1,7 @@
 """Bindings that follow each other in a batch, sent as few large messages."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,8 +41,8 @@ class BindingBatch:
         """interfaces: knows those that the bindings are on."""
         self._client = client
         self._interfaces = interfaces
-        self._messages: list[_Message] = []
-        self._targets: dict[int, str] = {}
+        self._nodes: dict[int, MobileNodeForwarding] = {}
+        self._removals: set[int] = set()
         self.failures: dict[int, DataplaneError] = {}
         """By place in the batch."""
 
@@ -51,31 +51,45 @@ class BindingBatch:
         node = operation.record
         if not isinstance(node, MobileNodeForwarding):
             raise TypeError(f"{node} is no binding")
+        self._nodes[position] = node
         if isinstance(operation, Remove):
-            self._append(position, node, [binding_messages.pack_delete(node.binding_id)])
-        elif (interface := self._interfaces.find(node.access_interface)) is None:
-            reason = f"VPP has no interface {node.access_interface}"
-            self.failures[position] = DataplaneError(
-                binding_messages.UPDATE, reason, target=str(node.binding_id)
-            )
-        else:
-            self._append(position, node, binding_messages.pack_ensure(node, interface.sw_if_index))
+            self._removals.add(position)
 
     async def send(self) -> None:
         """Carry out what was collected; what fails is in `failures` then."""
         in_flight = asyncio.Semaphore(MESSAGES_IN_FLIGHT)
         async with asyncio.TaskGroup() as tasks:
-            for message in self._messages:
+            # Each is packed while VPP works on those before, and others have their turn in between.
+            for message in self._messages():
                 # Taken before the task starts, so that messages leave in the order of the batch.
                 await in_flight.acquire()
                 task = tasks.create_task(self._send(message))
                 task.add_done_callback(lambda _: in_flight.release())
 
-    def _append(self, position: int, node: MobileNodeForwarding, entries: list[bytes]) -> None:
-        if not self._messages or not self._messages[-1].has_room_for(node.binding_id, len(entries)):
-            self._messages.append(_Message())
-        self._messages[-1].add(position, node.binding_id, entries)
-        self._targets[position] = str(node.binding_id)
+    def _messages(self) -> Iterator[_Message]:
+        message = _Message()
+        for position, node in self._nodes.items():
+            entries = self._entries(position, node)
+            if not message.has_room_for(node.binding_id, len(entries)):
+                yield message
+                message = _Message()
+            if entries:
+                message.add(position, node.binding_id, entries)
+        if message.entries:
+            yield message
+
+    def _entries(self, position: int, node: MobileNodeForwarding) -> list[bytes]:
+        """None for a binding that cannot be made: its failure is noted."""
+        if position in self._removals:
+            return [binding_messages.pack_delete(node.binding_id)]
+        interface = self._interfaces.find(node.access_interface)
+        if interface is None:
+            reason = f"VPP has no interface {node.access_interface}"
+            self.failures[position] = DataplaneError(
+                binding_messages.UPDATE, reason, target=str(node.binding_id)
+            )
+            return []
+        return binding_messages.pack_ensure(node, interface.sw_if_index)
 
     async def _send(self, message: _Message) -> None:
         body = binding_messages.pack_update(message.entries)
@@ -92,5 +106,5 @@ class BindingBatch:
         for index, reason in failed.items():
             position = message.positions[index]
             self.failures[position] = VppRefusedError(
-                binding_messages.UPDATE, reason, target=self._targets[position]
+                binding_messages.UPDATE, reason, target=str(self._nodes[position].binding_id)
             )
