@@ -15,6 +15,7 @@ _NEXT_REQUEST: Final = "with the next Proxy Binding Update of each binding"
 _NEXT_ADVERTISEMENT: Final = "every node with service gets a Router Advertisement with it"
 _HELD_BY_NODES: Final = "nodes keep it as their default router"
 _PACKET_PATH: Final = "the packet path is built with it"
+_ORDERING: Final = "LMAs order the registrations of each session by it"
 _SOCKET: Final = "the admin socket is opened once"
 
 TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
@@ -63,6 +64,8 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
 
 NEEDS_RESTART: Final[Mapping[tuple[str, ...], str]] = {
     ("proxy_care_of_address",): "all bindings and tunnels are made with it",
+    ("protocol", "timestamp_based_approach_in_use"): _ORDERING,
+    ("protocol", "mobile_node_generated_timestamp_in_use"): _ORDERING,
     ("protocol", "fixed_mag_link_local_address"): _HELD_BY_NODES,
     ("protocol", "fixed_mag_link_layer_address"): _HELD_BY_NODES,
     ("dataplane", "kind"): _PACKET_PATH,
