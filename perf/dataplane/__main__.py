@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from mag.dataplane.base import DataplaneError
+from mag.lab.errors import LabError
+from mag.lab.packet_path.vpp_installation import find_vpp
 from perf.dataplane.bench import Effort, measure_size
 from perf.dataplane.churn import measure_churn
 from perf.dataplane.frames import MobileNodes
@@ -15,13 +17,7 @@ from perf.dataplane.host import describe_host, read_commit
 from perf.dataplane.plot import draw
 from perf.dataplane.programming import measure_programming
 from perf.dataplane.report import Document, Results, make_document, render
-from perf.dataplane.vpp_process import (
-    VppProcess,
-    VppProcessError,
-    VppSettings,
-    find_plugin,
-    find_vpp,
-)
+from perf.dataplane.vpp_process import VppProcess, VppProcessError, VppSettings
 
 EXIT_OK: Final = 0
 EXIT_TARGET_MISSED: Final = 1
@@ -37,7 +33,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_NOT_MEASURED))
     try:
         document = _measure(options)
-    except (VppProcessError, DataplaneError) as error:
+    except (VppProcessError, DataplaneError, LabError) as error:
         _say(str(error))
         return EXIT_NOT_MEASURED
     raw = _raw_path(document, options.output)
@@ -60,7 +56,6 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--churn-minutes", type=float, default=10.0)
     parser.add_argument("--page-size", choices=("4k", "2M"), default="4k")
-    parser.add_argument("--plugin", type=Path, help="directory with mag_plugin.so")
     parser.add_argument("--without-plugin", action="store_true", help="VPP's own means only")
     parser.add_argument("--output", type=Path, default=_REPOSITORY / "perf" / "results")
     parser.add_argument("--json", action="store_true", help="print the document instead of tables")
@@ -87,18 +82,18 @@ def _parts(text: str) -> list[str]:
 
 def _measure(options: argparse.Namespace) -> Document:
     """Every part for every size. What is measured is kept, whatever becomes of the rest."""
-    prefix = find_vpp()
-    plugin = None if options.without_plugin else options.plugin or find_plugin(_REPOSITORY)
+    has_plugin = not options.without_plugin
+    installation = find_vpp(with_plugin=has_plugin)
     provenance = {
         "host": describe_host(options.page_size),
-        "vpp": _vpp_version(VppSettings(prefix, None, 1)),
-        "plugin": plugin is not None,
+        "vpp": _vpp_version(VppSettings(installation, has_plugin=False, bindings=1)),
+        "plugin": has_plugin,
         "commit": read_commit(_REPOSITORY),
         "options": {key: getattr(options, key) for key in ("pairs", "slice_ms", "correspondents")},
     }
     results = Results([], [], [])
     for bindings in options.bindings:
-        settings = VppSettings(prefix, plugin, bindings, options.page_size)
+        settings = VppSettings(installation, has_plugin, bindings, options.page_size)
         for part in options.parts:
             _measure_part(part, settings, options, results)
             document = make_document(results, provenance)
@@ -114,7 +109,7 @@ def _measure_part(
         nodes = MobileNodes(bindings, min(bindings, options.correspondents))
         effort = Effort(options.slice_ms / 1000, options.pairs, options.minutes * 60)
         results.sizes.append(measure_size(settings, nodes, effort, _say))
-    elif settings.plugin_directory is None:
+    elif not settings.has_plugin:
         _say(f"{part} is our plugin's only: left out")
     elif part == "programming":
         results.programming.append(measure_programming(settings))

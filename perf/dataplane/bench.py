@@ -69,7 +69,7 @@ def measure_size(settings: VppSettings, nodes: MobileNodes, effort: Effort, say:
 
 def _install(vpp: VppProcess, nodes: MobileNodes, say: Say) -> list[Arm]:
     paths: list[ForwardingPath] = [SvsIpip(), PlainRoute(), PlainForwarding()]
-    if vpp.settings.plugin_directory:
+    if vpp.settings.has_plugin:
         paths.insert(0, Own())
     arms: list[Arm] = []
     for number, path in enumerate(paths):

@@ -39,7 +39,7 @@ class ProgrammingResult:
 
 def measure_programming(settings: VppSettings) -> ProgrammingResult:
     """Add, delete, add and replace the settings' number of bindings. Raises VppProcessError."""
-    with VppProcess(replace(settings, plugin_directory=None)) as bare:
+    with VppProcess(replace(settings, has_plugin=False)) as bare:
         make_lane(bare, 0)
         bare_octets = used_octets(bare)
     with VppProcess(settings) as vpp:

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from perf.dataplane.bench import Effort, measure_size
@@ -10,7 +9,10 @@ from perf.dataplane.churn import measure_churn
 from perf.dataplane.frames import MobileNodes
 from perf.dataplane.measure import Visit
 from perf.dataplane.programming import measure_programming
-from perf.dataplane.vpp_process import VppProcessError, VppSettings, find_plugin, find_vpp
+from perf.dataplane.vpp_process import VppSettings
+
+from mag.lab.errors import LabError
+from mag.lab.packet_path.vpp_installation import find_vpp
 
 pytestmark = [
     pytest.mark.vpp,
@@ -36,21 +38,21 @@ OWN = {
 @pytest.fixture
 def without_plugin() -> VppSettings:
     try:
-        prefix = find_vpp()
-    except VppProcessError as error:
+        installation = find_vpp(with_plugin=False)
+    except LabError as error:
         pytest.skip(str(error))
     if (os.cpu_count() or 1) < LEAST_CORES:
         pytest.skip("VPP's main thread and worker need a core each")
-    return VppSettings(prefix, None, NODES.count)
+    return VppSettings(installation, has_plugin=False, bindings=NODES.count)
 
 
 @pytest.fixture
 def with_plugin(without_plugin: VppSettings) -> VppSettings:
     try:
-        plugin = find_plugin(Path(__file__).parents[2])
-    except VppProcessError as error:
+        installation = find_vpp()
+    except LabError as error:
         pytest.skip(str(error))
-    return replace(without_plugin, plugin_directory=plugin)
+    return replace(without_plugin, installation=installation, has_plugin=True)
 
 
 def assert_all_delivered(visit: Visit, nodes: dict[str, set[str]]) -> None:

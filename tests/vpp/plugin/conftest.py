@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from mag.lab.packet_path.vpp_installation import VppInstallation
+from support.vpp_process import find_vpp
 from vpp.plugin.gateway import Gateway
-from vpp.plugin.vpp_process import VppInstallation, VppProcess
+from vpp.plugin.vpp_process import VppProcess
 
 
 @pytest.fixture(scope="session")
 def installation() -> VppInstallation:
     """VPP and the plugin, or a skip that says what is missing."""
-    found = VppInstallation.find()
+    found = find_vpp()
     if isinstance(found, str):
         pytest.skip(found)
     return found

@@ -1,74 +1,23 @@
 """A private VPP with the plugin: own sockets, own shared memory, ended by its process id."""
 
 import contextlib
-import json
 import os
 import queue
-import shutil
-import signal
 import struct
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vpp_papi import VPPApiClient
 from vpp_papi.vpp_stats import VPPStats
 
-START_TIMEOUT_SECONDS = 30
+from mag.lab.packet_path import vpp_process
+from mag.lab.packet_path.vpp_installation import VppInstallation
+from mag.lab.packet_path.vpp_startup import VppFolder, VppStartup
+
 MORE_TO_COME = -165
 """VNET_API_ERROR_EAGAIN: go on with the cursor."""
-BUILD = Path(os.environ.get("MAG_PLUGIN_BUILD") or Path(__file__).parents[3] / "build" / "plugin")
-
-STARTUP = """
-unix {{ nodaemon nosyslog cli-listen {run}/cli.sock runtime-dir {run} log {run}/vpp.log }}
-api-segment {{ prefix {name} }}
-socksvr {{ socket-name {run}/api.sock }}
-statseg {{ socket-name {run}/stats.sock size 128M page-size 4k }}
-memory {{ main-heap-size 512M main-heap-page-size 4k }}
-buffers {{ buffers-per-numa 16384 page-size 4k }}
-cpu {{ {cpu} }}
-mag {{ max-bindings {max_bindings} }}
-plugins {{
-  path {installed}:{built}
-  plugin default {{ disable }}
-  plugin mag_plugin.so {{ enable }}
-  plugin ping_plugin.so {{ enable }}
-}}
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class VppInstallation:
-    """Where VPP and the plugin are."""
-
-    binary: Path
-    plugins: Path
-    api_definitions: tuple[Path, ...]
-    built_plugins: Path
-
-    @classmethod
-    def find(cls) -> "VppInstallation | str":
-        """By VPP_PREFIX, then PATH, then /opt/vpp; the reason in words if anything is missing."""
-        by_prefix = Path(os.environ.get("VPP_PREFIX") or "/opt/vpp") / "bin/vpp"
-        candidates = [by_prefix, Path(shutil.which("vpp") or by_prefix), Path("/opt/vpp/bin/vpp")]
-        if not os.environ.get("VPP_PREFIX"):
-            candidates = candidates[1:]
-        binary = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if binary is None:
-            return "no VPP: none at VPP_PREFIX, in PATH or under /opt/vpp"
-        plugin = next(BUILD.rglob("mag_plugin.so"), None)
-        own_api = BUILD / "mag" / "mag.api.json"
-        if plugin is None or not own_api.is_file():
-            return "the plugin is not built: make plugin"
-        prefix = binary.resolve().parents[1]
-        installed = next(prefix.glob("lib/**/vpp_plugins"), None)
-        if installed is None:
-            return f"no vpp_plugins below {prefix}"
-        core = sorted((prefix / "share/vpp/api/core").glob("*.api.json"))
-        return cls(binary, installed, (*core, own_api), plugin.parent)
 
 
 class VppRefused(Exception):
@@ -99,7 +48,7 @@ class CheckedApi:
         return checked
 
 
-class VppProcess:
+class VppProcess(vpp_process.VppProcess):
     """A running VPP. api: see CheckedApi."""
 
     def __init__(
@@ -107,83 +56,43 @@ class VppProcess:
     ) -> None:
         self.run = run
         self.workers = workers
-        self._installation = installation
-        name = f"mag-test-{os.getpid()}-{run.name}"
-        self._configuration = STARTUP.format(
-            run=run,
-            name=name,
-            cpu=f"main-core 0 workers {workers} use-pthreads" if workers else "main-core 0",
+        cpu = f"main-core 0 workers {workers} use-pthreads" if workers else "main-core 0"
+        startup = VppStartup(
+            folder=VppFolder(run),
+            plugin_folders=installation.plugin_folders,
+            plugins=("ping_plugin.so",),
             max_bindings=max_bindings,
-            installed=installation.plugins,
-            built=installation.built_plugins,
+            stats_segment_mebibytes=128,
+            sections=(f"cpu {{ {cpu} }}",),
         )
-        self._shared_memory = Path("/dev/shm") / f"{name}-vpe-api"  # noqa: S108
+        needs_more_cores = workers + 1 > (os.cpu_count() or 1)
+        wrapper = _pretended_cores(run, workers) if needs_more_cores else ()
+        super().__init__(installation, startup, wrapper=wrapper)
         self._totals: dict[str, int] = {}
         self._forgotten: dict[str, int] = {}
-        self._process: subprocess.Popen[bytes] | None = None
         self._client: VPPApiClient | None = None
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.api: Any = None
 
-    def start(self) -> None:
-        """Start and connect; raises RuntimeError with VPP's output if it does not come up."""
-        startup = self.run / "startup.conf"
-        startup.write_text(self._configuration)
-        command = [str(self._installation.binary), "-c", str(startup)]
-        if self.workers + 1 > (os.cpu_count() or 1):
-            command = self._with_pretended_cores(command)
-        with (self.run / "output").open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def start(self, spawn: Callable[[Callable[[], object]], object] | None = None) -> None:
+        """Start and connect; raises LabError with VPP's output if it does not come up."""
+        super().start(spawn)
         self._client = VPPApiClient(
-            apifiles=[str(p) for p in self._installation.api_definitions],
-            server_address=str(self.run / "api.sock"),
-            read_timeout=20,
+            bootstrapapi=True, server_address=str(self.files.api_socket), read_timeout=20
         )
-        self._connect()
+        self._client.connect("mag-test")
         self._client.register_event_callback(lambda _name, event: self._events.put(event))
         self.api = CheckedApi(self._client.api)
 
-    def _with_pretended_cores(self, command: list[str]) -> list[str]:
-        """VPP wants a core per thread, and with use-pthreads puts all workers on core 0: in a mount
-        namespace of its own it believes that there are enough."""
-        online = self.run / "online"
-        online.write_text(f"0-{self.workers}\n")
-        script = f'mount --bind {online} /sys/devices/system/cpu/online && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", script, "sh", *command]
-
-    def _connect(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        while True:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("VPP did not start: " + (self.run / "output").read_text())
-            if (self.run / "api.sock").is_socket() and (self.run / "stats.sock").is_socket():
-                with contextlib.suppress(OSError):
-                    self._client.connect("mag-test")
-                    return
-            time.sleep(0.02)
-
     def stop(self) -> None:
         """End the process; raises RuntimeError if it had ended by itself."""
-        with contextlib.suppress(OSError):
-            self._client.disconnect()
-        ended_by_itself = self._process.poll() is not None
-        if not ended_by_itself:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._shared_memory.unlink(missing_ok=True)
-        if ended_by_itself:
-            raise RuntimeError(
-                f"VPP died with {self._process.returncode}: {(self.run / 'output').read_text()}"
-            )
+        if self._client is not None:
+            with contextlib.suppress(OSError):
+                self._client.disconnect()
+        fate = "" if self.is_running() else self.fate()
+        super().stop()
+        if fate:
+            raise RuntimeError(f"VPP died: {fate}")
 
     def cli(self, command: str) -> str:
         """What VPP's command line answers."""
@@ -208,7 +117,7 @@ class VppProcess:
 
     def resident_kilobytes(self) -> int:
         """Memory of the process that is in RAM."""
-        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
@@ -216,7 +125,7 @@ class VppProcess:
     @contextlib.contextmanager
     def statistics(self) -> Iterator[VPPStats]:
         """The stats segment."""
-        statistics = VPPStats(str(self.run / "stats.sock"))
+        statistics = VPPStats(str(self.files.stats_socket))
         statistics.connect()
         try:
             yield statistics
@@ -255,7 +164,11 @@ class VppProcess:
                 found.append(self._events.get(timeout=0.05))
         return found
 
-    def messages(self) -> set[str]:
-        """Names of the messages that mag.api defines."""
-        document = json.loads(self._installation.api_definitions[-1].read_text())
-        return {message[0] for message in document["messages"]}
+
+def _pretended_cores(run: Path, workers: int) -> tuple[str, ...]:
+    """VPP wants a core per thread, and with use-pthreads puts all workers on core 0: in a mount
+    namespace of its own it believes that there are enough."""
+    online = run / "online"
+    online.write_text(f"0-{workers}\n")
+    script = f'mount --bind {online} /sys/devices/system/cpu/online && exec "$@"'
+    return "unshare", "--mount", "sh", "-c", script, "sh"

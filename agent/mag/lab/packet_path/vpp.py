@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mag.lab.errors import LabError
-from mag.lab.packet_path.vpp_files import VppFiles, vpp_interface
+from mag.lab.packet_path.vpp_files import files_of, vpp_interface
 from mag.lab.packet_path.vpp_installation import VppInstallation
 from mag.lab.packet_path.vpp_instance import VppInstance
 from mag.lab.world import linux_calls, topology
@@ -35,7 +35,7 @@ class VppPacketPath:
 
     def gateway_section(self, gateway: str) -> dict[str, Any]:
         """`dataplane:` of a gateway's configuration file."""
-        files = VppFiles(gateway)
+        files = files_of(gateway)
         return {
             "kind": "vpp",
             "core_interfaces": [vpp_interface(topology.CORE_INTERFACE)],
@@ -81,7 +81,7 @@ class VppPacketPath:
     def hints(self) -> tuple[str, ...]:
         """VPP's own view of the bindings."""
         gateway = topology.GATEWAYS[0].name
-        socket = VppFiles(gateway).cli_socket
+        socket = files_of(gateway).cli_socket
         return (f"mag lab exec {gateway} {self._control_program} -s {socket} show mag binding",)
 
 

@@ -30,13 +30,17 @@ class VppInstallation:
         return self.program.with_name("vppctl")
 
 
-def find_vpp(environment: Mapping[str, str] = os.environ) -> VppInstallation:
+def find_vpp(
+    environment: Mapping[str, str] = os.environ, *, with_plugin: bool = True
+) -> VppInstallation:
     """VPP by VPP_PREFIX, PATH, /opt/vpp; the plugin by MAG_VPP_PLUGIN_PATH, checkout, VPP's own.
 
     Raises LabError, one line, when either is missing.
     """
     program = _program(environment)
     own = tuple(_own_plugin_folders(program))
+    if not with_plugin:
+        return VppInstallation(program, own)
     ours = _plugin_folder(environment, own)
     return VppInstallation(program, own if ours in own else (*own, ours))
 

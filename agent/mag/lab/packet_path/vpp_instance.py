@@ -12,7 +12,7 @@ from mag.dataplane.vpp.client import VppClient
 from mag.dataplane.vpp.errors import VppIncompatibleError
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.lab.errors import LabError
-from mag.lab.packet_path.vpp_files import VppFiles, vpp_interface
+from mag.lab.packet_path.vpp_files import files_of, vpp_interface, write_files
 from mag.lab.packet_path.vpp_installation import VppInstallation
 from mag.lab.world import topology
 from mag.lab.world.links import Links
@@ -28,7 +28,7 @@ class VppInstance:
     """A VPP in a gateway's namespace. Methods raise LabError."""
 
     def __init__(self, installation: VppInstallation, gateway: topology.Gateway) -> None:
-        self.files = VppFiles(gateway.name)
+        self.files = files_of(gateway.name)
         self._installation = installation
         self._gateway = gateway
         self._process: NodeProcess | None = None
@@ -40,7 +40,7 @@ class VppInstance:
         length = topology.CORE_PREFIX_LENGTH
         address = IPv6Interface((self._gateway.proxy_care_of_address, length))
         mac = await links.link_layer_address(self._gateway.name, topology.CORE_INTERFACE)
-        self.files.write(self._installation, address, mac)
+        write_files(self.files, self._installation, address, mac)
 
     def start(self) -> None:
         """Start it; it is ready some seconds later."""
