@@ -17,6 +17,10 @@ class AdvertisementSchedule:
         self._settings = settings
         self._rng = rng
 
+    def reconfigure(self, settings: RouterAdvertisementSettings) -> None:
+        """Draw from these bounds from now on."""
+        self._settings = settings
+
     def until_next_s(self, already_sent: int) -> float:
         """The wait after an advertisement; the first few follow each other closely."""
         interval = self._rng.uniform(self._settings.min_interval_s, self._settings.max_interval_s)

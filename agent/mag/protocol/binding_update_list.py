@@ -48,6 +48,10 @@ class BindingUpdateListEntry:
     """Wait before the next retransmission or retry."""
     loss_reason: LossReason = LossReason.DETACHED
     """Why the entry will have gone when it goes."""
+    is_dismissed: bool = False
+    """An operator has ended it for good: no sign of life calls it back."""
+    successor: PolicyProfile | None = None
+    """With which the node is registered anew as soon as this entry is gone."""
     rejections: int = 0
     """Rejecting PBAs in a row."""
     last_status: int | None = None
@@ -91,6 +95,7 @@ class BindingUpdateList:
         self._by_mn_id: dict[bytes, list[BindingUpdateListEntry]] = {}
         self._by_link: dict[tuple[str, bytes], BindingUpdateListEntry] = {}
         self._by_prefix: dict[IPv6Network, BindingUpdateListEntry] = {}
+        self._per_lma: Counter[IPv6Address] = Counter()
         self._prefix_lengths: Counter[int] = Counter()
         """Prefixes of each length; only lengths in use are there."""
 
@@ -103,6 +108,7 @@ class BindingUpdateList:
     def add(self, entry: BindingUpdateListEntry) -> None:
         """Take in a new entry; its interface must not have one yet."""
         self._by_id[entry.binding_id] = entry
+        self._per_lma[entry.lma_address] += 1
         self._by_interface[entry.interface_key] = entry
         self._by_mn_id.setdefault(entry.mn_id, []).append(entry)
         self._index_link(entry)
@@ -112,6 +118,7 @@ class BindingUpdateList:
         self.release_prefixes(entry)
         self._unindex_link(entry)
         del self._by_id[entry.binding_id]
+        self._per_lma[entry.lma_address] -= 1
         del self._by_interface[entry.interface_key]
         siblings = self._by_mn_id[entry.mn_id]
         siblings.remove(entry)
@@ -149,6 +156,10 @@ class BindingUpdateList:
     def by_mn_id(self, mn_id: bytes) -> tuple[BindingUpdateListEntry, ...]:
         """All entries of a node, oldest first (one per attached interface)."""
         return tuple(self._by_mn_id.get(mn_id, ()))
+
+    def count_with(self, lma_address: IPv6Address) -> int:
+        """How many entries this LMA has, in whatever state."""
+        return self._per_lma[lma_address]
 
     def by_interface(self, mn_id: bytes, attachment: Attachment) -> BindingUpdateListEntry | None:
         """The entry of the node's interface, wherever on our links it was seen last."""

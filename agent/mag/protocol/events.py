@@ -41,6 +41,8 @@ class RefusalReason(StrEnum):
     """Why an attachment was not taken."""
 
     TABLE_FULL = "table_full"
+    UNKNOWN_LMA = "unknown_lma"
+    """Its profile names an LMA that is no longer configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,13 @@ class PeerReachable:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerRemoved:
+    """An LMA that is no longer configured has no binding of ours left."""
+
+    lma_address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class PeerRestarted:
     """An LMA has lost its bindings; ours with it are registered again (RFC 5847 §3.2)."""
 
@@ -229,5 +238,6 @@ Event = (
     | QuirkApplied
     | PeerUnreachable
     | PeerReachable
+    | PeerRemoved
     | PeerRestarted
 )

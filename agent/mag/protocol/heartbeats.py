@@ -41,11 +41,32 @@ class Heartbeats:
 
     def begin(self, now: float) -> None:
         """Tell every LMA that we have started without bindings (§3.2), and begin to ask."""
-        flags = HeartbeatFlag.RESPONSE | HeartbeatFlag.UNSOLICITED
         for address in self._peers:
-            if self._settings.is_enabled:
-                self._send(Heartbeat(0, flags, (self._restart_counter,)), address)
-                self._timers.set(address, now + self._settings.interval_s)
+            self.greet(address, now)
+
+    def greet(self, address: IPv6Address, now: float) -> None:
+        """Tell an LMA that holds no binding of ours how often we have started, and begin to ask."""
+        flags = HeartbeatFlag.RESPONSE | HeartbeatFlag.UNSOLICITED
+        if self._settings.is_enabled:
+            self._send(Heartbeat(0, flags, (self._restart_counter,)), address)
+            self._timers.set(address, now + self._settings.interval_s)
+
+    def leave(self, address: IPv6Address) -> None:
+        """Ask an LMA no more."""
+        self._timers.cancel(address)
+
+    def reconfigure(self, settings: HeartbeatSettings, now: float) -> None:
+        """Go on at this pace; nobody is asked later than either pace would have it."""
+        is_turned_on = settings.is_enabled and not self._settings.is_enabled
+        self._settings = settings
+        next_at = now + settings.interval_s
+        for address, peer in self._peers.items():
+            if not settings.is_enabled or peer.is_leaving:
+                self._timers.cancel(address)
+            elif (due := self._timers.deadline(address)) is not None:
+                self._timers.set(address, min(due, next_at))
+            elif is_turned_on and not peer.liveness.is_refused:
+                self._timers.set(address, next_at)
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due next, None if never."""

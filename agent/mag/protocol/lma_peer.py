@@ -46,6 +46,8 @@ class LmaPeer:
     address: IPv6Address
     settings: LmaSettings
     """As configured; replaced as a whole when that changes."""
+    is_leaving: bool = False
+    """No longer configured: heard until the last binding with it is gone, given no new one."""
     serving_bindings: int = 0
     """Bindings that share the tunnel; it is wanted while this is not 0 (RFC 5213 §5.6.1)."""
     last_heard_at: float | None = None

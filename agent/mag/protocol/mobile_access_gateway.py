@@ -6,7 +6,8 @@ drains `messages_to_send` and `events`, then waits until `get_timer` at most.
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -19,13 +20,14 @@ from mag.protocol.acknowledgement import (
 )
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import Attachment, HandoffHint
-from mag.protocol.binding_update_list import BindingUpdateList
+from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.events import (
     AttachmentRefused,
     BindingErrorReceived,
     DiscardReason,
     Event,
     MessageDiscarded,
+    PeerRemoved,
     PeerRestarted,
     RefusalReason,
 )
@@ -36,7 +38,9 @@ from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.rate_limit import TokenBucket
 from mag.protocol.registration import (
     BindingTimer,
+    LossReason,
     RegistrationInput,
+    RegistrationState,
 )
 from mag.protocol.registration_machine import OutgoingMessage, RegistrationMachine
 from mag.protocol.service import BindingService
@@ -53,6 +57,16 @@ from mag.wire.options import MobileNodeIdentifierOption
 BINDING_ERRORS_PER_S: Final = 10.0
 BINDING_ERROR_BURST: Final = 10
 """RFC 6275 §9.3.3 limits Binding Errors as ICMPv6 errors are; RFC 4443 suggests 10 a second."""
+
+READVERTISEMENTS_PER_S: Final = 500.0
+"""Router Advertisements to nodes after a change of what they say."""
+
+_FIXED_SETTINGS: Final = (
+    "proxy_care_of_address",
+    "fixed_mag_link_local_address",
+    "fixed_mag_link_layer_address",
+    "timestamp_based_approach_in_use",
+)
 
 
 class MobileAccessGateway:
@@ -82,11 +96,12 @@ class MobileAccessGateway:
         self.binding_update_list = BindingUpdateList()
         self._timers: TimerQueue[tuple[int, BindingTimer]] = TimerQueue()
         self._events: list[Event] = []
+        self._schedule = AdvertisementSchedule(settings.router_advertisement, rng)
         self._service = BindingService(
             binding_update_list=self.binding_update_list,
             peers=self.peers,
             timers=self._timers,
-            schedule=AdvertisementSchedule(settings.router_advertisement, rng),
+            schedule=self._schedule,
             emit=self._events.append,
         )
         self._machine = RegistrationMachine(
@@ -97,6 +112,7 @@ class MobileAccessGateway:
             service=self._service,
             rng=rng,
             emit=self._events.append,
+            on_gone=self._binding_gone,
         )
         self._heartbeats = Heartbeats(
             settings.heartbeat,
@@ -119,16 +135,18 @@ class MobileAccessGateway:
         """A node showed itself on an access link, for the first time or again (§6.9.1.1)."""
         entry = self.binding_update_list.by_interface(profile.mn_id, attachment)
         if entry is None:
-            if len(self.binding_update_list) < self.settings.max_bindings:
-                self._machine.begin(attachment, profile, now)
+            if refusal := self._refusal(profile):
+                self._events.append(AttachmentRefused(profile.mn_id, refusal))
             else:
-                self._events.append(AttachmentRefused(profile.mn_id, RefusalReason.TABLE_FULL))
+                self._machine.begin(attachment, profile, now)
             return
         has_moved = entry.attachment.access_interface != attachment.access_interface
         if entry.attachment != attachment:
             self.binding_update_list.move(entry, attachment)
         if has_moved:
             self._service.redirect(entry)
+        if entry.is_dismissed:
+            return
         if has_moved or attachment.handoff_hint is not HandoffHint.UNKNOWN:
             entry.attached_at = now
             self._machine.apply(entry, RegistrationInput.HANDOFF_REPORTED, now)
@@ -138,12 +156,90 @@ class MobileAccessGateway:
     def detach(self, binding_id: int, now: float) -> None:
         """The node has left its link: end the binding (§6.9.1.4)."""
         if entry := self.binding_update_list.by_id(binding_id):
+            entry.successor = None
             self._machine.apply(entry, RegistrationInput.DETACH_SEEN, now)
 
     def clear(self, binding_id: int, now: float) -> None:
         """An operator ends the binding; this is what lifts a hold."""
         if entry := self.binding_update_list.by_id(binding_id):
+            entry.successor = None
             self._machine.apply(entry, RegistrationInput.CLEARED, now)
+
+    def dismiss(
+        self,
+        binding_id: int,
+        reason: LossReason,
+        now: float,
+        *,
+        successor: PolicyProfile | None = None,
+    ) -> None:
+        """End the binding for good, holds included: signs of life do not call it back.
+
+        successor: registers the node anew with this profile as soon as the LMA has answered.
+        """
+        entry = self.binding_update_list.by_id(binding_id)
+        if entry is None:
+            return
+        is_ending = entry.state is RegistrationState.DEREGISTERING
+        if not is_ending or entry.is_dismissed:  # a node that has left needs no successor
+            entry.successor = successor
+        entry.is_dismissed = True
+        if not is_ending:
+            self._machine.apply(entry, RegistrationInput.CLEARED, now, reason=reason)
+
+    def change_profile(self, binding_id: int, profile: PolicyProfile, now: float) -> None:
+        """Policy has another profile for the node from now on.
+
+        With the same LMA what it has is left as it is until the next request; with another it is
+        de-registered here and registered there. A hold of the old profile is lifted.
+        """
+        entry = self.binding_update_list.by_id(binding_id)
+        if entry is None:
+            return
+        if entry.is_dismissed:
+            entry.successor = entry.successor and profile
+            return
+        is_held = entry.state is RegistrationState.HELD
+        if is_held or profile.lma_address != entry.lma_address:
+            self.dismiss(binding_id, LossReason.RECONFIGURED, now, successor=profile)
+            return
+        entry.profile = profile
+        if not entry.home_network_prefixes:
+            entry.requested_prefixes = profile.home_network_prefixes
+
+    def advertise_again(self, binding_ids: Iterable[int], now: float) -> None:
+        """Tell these nodes anew what Router Advertisements say, at a pace that links can bear."""
+        for number, binding_id in enumerate(binding_ids):
+            if entry := self.binding_update_list.by_id(binding_id):
+                self._service.advertise_again(entry, now + number / READVERTISEMENTS_PER_S)
+
+    def reconfigure(
+        self, settings: ProtocolSettings, lmas: Mapping[IPv6Address, LmaSettings], now: float
+    ) -> None:
+        """Go on with these settings and LMAs; bindings stay as they are until something is due.
+
+        Bindings that have no place any more are the caller's to `dismiss` or `change_profile`,
+        before or after. An LMA that is not in `lmas` is heard until the last binding with it is
+        gone, and gets no new one; PeerRemoved says that it is gone.
+        Raises ValueError for an address that nodes or LMAs know us by.
+        """
+        for name in _FIXED_SETTINGS:
+            if getattr(settings, name) != getattr(self.settings, name):
+                raise ValueError(f"{name} cannot change while bindings rest on it")
+        self.settings = settings
+        self._machine.reconfigure(settings)
+        self._schedule.reconfigure(settings.router_advertisement)
+        for address, lma in lmas.items():
+            if (peer := self.peers.get(address)) is not None:
+                peer.settings, peer.is_leaving = lma, False
+        for peer in list(self.peers.values()):
+            if peer.address not in lmas:
+                peer.is_leaving = True
+                self._remove_if_done(peer)
+        self._heartbeats.reconfigure(settings.heartbeat, now)
+        for address in lmas.keys() - self.peers.keys():
+            self.peers[address] = LmaPeer(address, lmas[address])
+            self._heartbeats.greet(address, now)
 
     def router_solicited(self, binding_id: int, now: float) -> None:
         """The node asked for a Router Advertisement; one without its prefixes is never sent."""
@@ -257,6 +353,28 @@ class MobileAccessGateway:
             self._machine.silence(found[0], now)
         else:
             self._machine.complete(*found, acknowledgement, now)
+
+    # Ends of bindings and LMAs
+
+    def _binding_gone(self, entry: BindingUpdateListEntry, now: float) -> None:
+        if entry.successor is not None:
+            attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
+            self.attach(attachment, entry.successor, now)
+        self._remove_if_done(self.peers[entry.lma_address])
+
+    def _remove_if_done(self, peer: LmaPeer) -> None:
+        if peer.is_leaving and not self.binding_update_list.count_with(peer.address):
+            self._heartbeats.leave(peer.address)
+            del self.peers[peer.address]
+            self._events.append(PeerRemoved(peer.address))
+
+    def _refusal(self, profile: PolicyProfile) -> RefusalReason | None:
+        if len(self.binding_update_list) >= self.settings.max_bindings:
+            return RefusalReason.TABLE_FULL
+        peer = self.peers.get(profile.lma_address)
+        if peer is None or peer.is_leaving:
+            return RefusalReason.UNKNOWN_LMA
+        return None
 
     def _discard(self, reason: str, source: IPv6Address) -> None:
         self.discarded[reason] += 1

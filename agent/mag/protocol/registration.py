@@ -68,6 +68,10 @@ class LossReason(StrEnum):
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     """The LMA gave its prefixes to another of our bindings."""
+    RECONFIGURED = "reconfigured"
+    """The configuration was changed and has no place for it."""
+    DRAINED = "drained"
+    """The gateway gives up its nodes."""
 
 
 LOSS_REASONS: Final[Mapping[RegistrationInput, LossReason]] = {

@@ -77,7 +77,10 @@ class RegistrationMachine:
         service: BindingService,
         rng: random.Random,
         emit: Callable[[Event], None],
+        on_gone: Callable[[BindingUpdateListEntry, float], None],
     ) -> None:
+        """on_gone: called with each entry that has left the list, and the time."""
+        self._on_gone = on_gone
         self._settings = settings
         self._list = binding_update_list
         self._peers = peers
@@ -121,10 +124,24 @@ class RegistrationMachine:
         self._list.add(entry)
         self._begin_request(entry, entry.request, now)
 
-    def apply(self, entry: BindingUpdateListEntry, what: RegistrationInput, now: float) -> None:
-        """Something happened to a binding; what follows is in the table."""
+    def reconfigure(self, settings: ProtocolSettings) -> None:
+        """Use these from the next request on."""
+        self._settings = settings
+
+    def apply(
+        self,
+        entry: BindingUpdateListEntry,
+        what: RegistrationInput,
+        now: float,
+        *,
+        reason: LossReason | None = None,
+    ) -> None:
+        """Something happened to a binding; what follows is in the table.
+
+        reason: why it ends, where the input alone does not say.
+        """
         entry.state, action = TRANSITIONS[entry.state, what]
-        entry.loss_reason = LOSS_REASONS.get(what, entry.loss_reason)
+        entry.loss_reason = reason or LOSS_REASONS.get(what, entry.loss_reason)
         self._actions[action](entry, now)
 
     def complete(
@@ -360,6 +377,7 @@ class RegistrationMachine:
         self._service.stop(entry, is_on_link=entry.loss_reason is not LossReason.DETACHED)
         self._list.remove(entry)
         self._emit(BindingLost(binding, entry.loss_reason))
+        self._on_gone(entry, now)
 
     def _arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
         self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)

@@ -89,6 +89,15 @@ class BindingService:
         self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), now + wait)
         self._emit(AdvertisePrefixes(snapshot(entry)))
 
+    def advertise_again(self, entry: BindingUpdateListEntry, due: float) -> None:
+        """What the node was told has changed: RFC 4861 §6.2.4 begins anew, at `due` at latest."""
+        if not entry.is_forwarding:
+            return  # the first one is still to come
+        entry.advertisements_sent = 0
+        key = (entry.binding_id, BindingTimer.ADVERTISEMENT)
+        already_due = self._timers.deadline(key)
+        self._timers.set(key, due if already_due is None else min(due, already_due))
+
     def stop_advertising(self, entry: BindingUpdateListEntry) -> None:
         """Say nothing more to the node by ourselves."""
         self._timers.cancel((entry.binding_id, BindingTimer.ADVERTISEMENT))

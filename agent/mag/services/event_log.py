@@ -23,6 +23,7 @@ from mag.protocol.events import (
     ForwardingWanted,
     MessageDiscarded,
     PeerReachable,
+    PeerRemoved,
     PeerRestarted,
     PeerUnreachable,
     ProxyBindingAcknowledgementReceived,
@@ -101,6 +102,7 @@ def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
             | QuirkApplied()
             | PeerUnreachable()
             | PeerReachable()
+            | PeerRemoved()
             | PeerRestarted()
         ):
             name, level, facts = _PEER_EVENTS[type(event)](event)
@@ -138,6 +140,7 @@ _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     QuirkApplied: lambda event: ("lma_quirk_applied", Level.WARNING, {"quirk": event.quirk}),
     PeerUnreachable: lambda event: ("lma_unreachable", Level.ERROR, {"missed": event.missed}),
     PeerReachable: lambda _: ("lma_reachable", Level.INFO, {}),
+    PeerRemoved: lambda _: ("lma_removed", Level.INFO, {}),
     PeerRestarted: lambda event: (
         "lma_restarted",
         Level.WARNING,
