@@ -45,6 +45,10 @@ test-vpp: build install-test-dep plugin ## Tests on VPP: plugin, contract suite,
 plugin: ## Build the VPP plugin against an installed VPP (VPP_PREFIX) into build/plugin
 	@VPP_PREFIX=$(VPP_PREFIX) scripts/build-plugin
 
+.PHONY: bench
+bench: build ## What the agent costs: make bench ARGS="--parts codec,attach"
+	@$(AS_ROOT) env PYTHONPATH=agent:tests $(BIN)/python -m perf.control_plane $(ARGS)
+
 .PHONY: bench-dataplane
 bench-dataplane: build plugin ## Clocks per packet on VPP: make bench-dataplane ARGS="--bindings 1,1000 --json"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[perf]" >&2

@@ -13,11 +13,11 @@ from mag.lab.packet_path.vpp_installation import find_vpp
 from perf.dataplane.bench import Effort, measure_size
 from perf.dataplane.churn import measure_churn
 from perf.dataplane.frames import MobileNodes
-from perf.dataplane.host import describe_host, read_commit
 from perf.dataplane.plot import draw
 from perf.dataplane.programming import measure_programming
 from perf.dataplane.report import Document, Results, make_document, render
 from perf.dataplane.vpp_process import VppProcess, VppProcessError, VppSettings
+from perf.host import describe_host, keep, read_commit
 
 EXIT_OK: Final = 0
 EXIT_TARGET_MISSED: Final = 1
@@ -36,7 +36,7 @@ def main() -> int:
     except (VppProcessError, DataplaneError, LabError) as error:
         _say(str(error))
         return EXIT_NOT_MEASURED
-    raw = _raw_path(document, options.output)
+    raw = keep(document, options.output)
     _say(f"raw slices: {raw}")
     if document["sizes"] and not draw(document, raw.with_suffix(".svg")):
         _say("no plot: matplotlib is not installed (pip install '.[perf]')")
@@ -85,7 +85,7 @@ def _measure(options: argparse.Namespace) -> Document:
     has_plugin = not options.without_plugin
     installation = find_vpp(with_plugin=has_plugin)
     provenance = {
-        "host": describe_host(options.page_size),
+        "host": describe_host() | {"page_size": options.page_size},
         "vpp": _vpp_version(VppSettings(installation, has_plugin=False, bindings=1)),
         "plugin": has_plugin,
         "commit": read_commit(_REPOSITORY),
@@ -97,7 +97,7 @@ def _measure(options: argparse.Namespace) -> Document:
         for part in options.parts:
             _measure_part(part, settings, options, results)
             document = make_document(results, provenance)
-            _raw_path(document, options.output).write_text(json.dumps(document) + "\n")
+            keep(document, options.output)
     return document
 
 
@@ -120,12 +120,6 @@ def _measure_part(
 def _vpp_version(settings: VppSettings) -> str:
     with VppProcess(settings) as vpp:
         return str(vpp.call("show_version").version)
-
-
-def _raw_path(document: Document, directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    date = document["host"]["date"][:19].replace(":", "")
-    return directory / f"dataplane-{date}.json"
 
 
 def _say(text: str) -> None:

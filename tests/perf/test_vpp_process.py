@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from perf.dataplane.host import read_commit
 from perf.dataplane.memory import parse_used
 from perf.dataplane.vpp_process import VppSettings, startup_of
 from perf.dataplane.worker_time import LostTime, stolen_time_ns, waiting_time_ns
@@ -68,14 +67,3 @@ def test_stolen_time_is_that_of_the_core():
 def test_lost_time_is_waiting_and_stolen_since_before():
     before = LostTime(waiting_time_ns("100 5000 7\n"), 1000)
     assert LostTime(waiting_time_ns("900 8000 9\n"), 3000).since(before) == 5000
-
-
-def test_commit_is_read_with_and_without_branch(tmp_path):
-    assert read_commit(tmp_path) == ""
-    git = tmp_path / ".git"
-    (git / "refs" / "heads").mkdir(parents=True)
-    (git / "refs" / "heads" / "main").write_text("0123abcd\n")
-    (git / "HEAD").write_text("ref: refs/heads/main\n")
-    assert read_commit(tmp_path) == "0123abcd"
-    (git / "HEAD").write_text("89abcdef\n")
-    assert read_commit(tmp_path) == "89abcdef"

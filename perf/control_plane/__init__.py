@@ -1,0 +1,1 @@
+"""What the agent costs: codec, core, memory and the kernel's packet path."""
