@@ -20,6 +20,7 @@ from mag.protocol.events import (
     ForwardingWanted,
     MessageDiscarded,
     PeerReachable,
+    PeerRemoved,
     PeerRestarted,
     PeerUnreachable,
     ProxyBindingAcknowledgementReceived,
@@ -75,6 +76,7 @@ OTHERS: list[tuple[Event, str]] = [
     (QuirkApplied(LMA, "no_home_registration_flag"), "lma_quirk_applied"),
     (PeerUnreachable(LMA, 4), "lma_unreachable"),
     (PeerReachable(LMA), "lma_reachable"),
+    (PeerRemoved(LMA), "lma_removed"),
     (PeerRestarted(LMA, 100), "lma_restarted"),
 ]
 
