@@ -127,7 +127,7 @@ def covers(change: Change, place: tuple[str, ...]) -> bool:
     return place[: len(change.location)] == change.location
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(configurations(), configurations())
 def test_no_difference_goes_untold_and_none_is_invented(
     old: Configuration, new: Configuration

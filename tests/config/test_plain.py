@@ -14,7 +14,7 @@ from support.configurations import configurations
 EXAMPLE = Path(__file__).parents[2] / "configs" / "mag.yaml"
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(configurations())
 @pytest.mark.parametrize("with_defaults", [False, True])
 def test_what_is_written_loads_as_the_same(
