@@ -77,7 +77,11 @@ CASES = [
     ("lmas/lma1/path_mtu_octets", "1400", ("changed", 1500, 1400)),
     ("lmas/lma2", {"address": "2001:db8::2"}, ("created", None, {"address": "2001:db8::2"})),
     ("access_links/eth2", {}, ("created", None, {})),
-    ("policy/realms/example.net", None, ("removed", {"lma": "lma1", "lifetime_s": 1800}, None)),
+    (
+        "policy/realms/example.net",
+        None,
+        ("removed", {"lma": "lma1", "lifetime_s": 1800, "local_routing": False}, None),
+    ),
     ("policy/nodes/alice@example.net/lifetime_s", None, ("changed", 600, None)),
     ("policy/default/lifetime_s", "4000", ("changed", 3600, 4000)),
     ("router_advertisement/router_lifetime_s", "2000", ("changed", None, 2000)),

@@ -107,6 +107,17 @@ def test_quirks_section_has_a_key_for_every_quirk() -> None:
     assert set(QuirksSection.model_fields) == {quirk.name for quirk in fields(LmaQuirks)}
 
 
+@pytest.mark.requirement("CFG-02", "LR-02", "LR-03")
+@pytest.mark.parametrize(("protocol", "expected"), [({}, False), ({"local_routing": "on"}, True)])
+def test_local_routing_is_off_unless_the_domain_has_it(
+    protocol: dict[str, str], expected: bool
+) -> None:
+    """CFG-02, LR-02, LR-03: it takes packets past the LMA's accounting."""
+    profile = configuration(protocol=protocol).policy_directory.profile_for(b"alice@example.net")
+    assert profile is not None
+    assert profile.local_routing is expected
+
+
 def test_router_advertisement_section_has_a_key_for_every_setting() -> None:
     settings = {setting.name for setting in fields(RouterAdvertisementSettings)}
     assert set(RouterAdvertisementSection.model_fields) == settings

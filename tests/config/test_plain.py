@@ -59,12 +59,14 @@ def test_plain_values_are_those_of_the_file() -> None:
                 "link_layer_addresses": ["02:00:00:00:00:01"],
                 "home_network_prefixes": ["2001:db8:1:1::/64"],
                 "lifetime_s": 600,
+                "local_routing": True,
             }
         },
-        "realms": {"example.net": {"lma": "lma1", "lifetime_s": 1800}},
+        "realms": {"example.net": {"lma": "lma1", "lifetime_s": 1800, "local_routing": False}},
         "default": {
             "lma": "lma1",
             "lifetime_s": 3600,
+            "local_routing": False,
             "mn_id_from_link_layer_address": "{mac}@visitors.example.net",
         },
     }

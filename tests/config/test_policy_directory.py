@@ -99,6 +99,36 @@ def test_profile_lifetime_nowhere_given_is_left_to_the_protocol() -> None:
     assert profile.lifetime_s is None
 
 
+@pytest.mark.requirement("LR-05", "CFG-02")
+@pytest.mark.parametrize("domain", [False, True])
+@pytest.mark.parametrize(
+    ("mn_id", "own"),
+    [
+        (b"alice@example.net", True),
+        (b"bob@example.net", False),
+        (b"carol@elsewhere.net", True),
+        (b"dave@elsewhere.net", None),
+    ],
+    ids=["node says yes", "realm says no", "node says yes alone", "nobody says"],
+)
+def test_local_routing_is_the_most_specific_entrys_then_the_domains(
+    mn_id: bytes, own: bool | None, domain: bool
+) -> None:
+    """LR-05: each policy against both values of EnableMAGLocalRouting."""
+    policy = {
+        "nodes": {
+            "alice@example.net": {"local_routing": "true"},
+            "carol@elsewhere.net": {"local_routing": "true"},
+        },
+        "realms": {"example.net": {"local_routing": "false"}},
+        "default": {"lma": "lma1"},
+    }
+    entries = PolicyDirectory(Policy.model_validate(policy), ADDRESSES, local_routing=domain)
+    profile = entries.profile_for(mn_id)
+    assert profile is not None
+    assert profile.local_routing is (domain if own is None else own)
+
+
 @pytest.mark.requirement("PROF-02")
 def test_profile_of_unlisted_node_without_default_is_none() -> None:
     """PROF-02: no profile, no service."""

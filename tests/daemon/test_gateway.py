@@ -1,5 +1,6 @@
 """The whole agent over a world in memory: who attaches gets service, and nobody else does."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -73,6 +74,34 @@ async def test_frame_of_a_node_brings_it_service_and_its_prefix(
     verdict = world.dataplane.uplink(MN1_MAC, "access1", packet_from(prefix))
     assert isinstance(verdict, Tunnelled)
     assert verdict.lma_address == LMA_ADDRESS
+
+
+@pytest.mark.requirement("LR-01", "LR-02", "LR-05", "FWD-10", "FWD-11", "FWD-12")
+@pytest.mark.parametrize(
+    ("domain", "own", "is_local"),
+    [
+        ("false", "", False),
+        ("true", "", True),
+        ("true", "local_routing: false, ", False),
+        ("false", "local_routing: true, ", True),
+    ],
+    ids=["off", "on", "on, but not for one", "off, but for both"],
+)
+async def test_local_routing_follows_domain_and_policy(
+    domain: str, own: str, is_local: bool
+) -> None:
+    """LR-05: from the configuration down to where the packets go, in both directions."""
+    text = CONFIGURATION.decode() + f"protocol: {{local_routing: {domain}}}\n"
+    both = is_local and bool(own)
+    text = text.replace("net: {lma: lma1, link", f"net: {{lma: lma1, {own}link", 2 if both else 1)
+    world = FakeWorld(configuration(text.encode()))
+    async with running(world):
+        one = await attached(world, MN1_MAC)
+        other = await attached(world, MN2_MAC)
+        for mac, source, destination in ((MN1_MAC, one, other), (MN2_MAC, other, one)):
+            packet = replace(packet_from(source), destination=destination[0x77])
+            verdict = world.dataplane.uplink(mac, "access1", packet)
+            assert isinstance(verdict, Delivered if is_local else Tunnelled)
 
 
 @pytest.mark.requirement("MTU-15")

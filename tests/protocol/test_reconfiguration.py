@@ -11,6 +11,7 @@ from mag.protocol.events import (
     BindingEstablished,
     BindingLost,
     ForwardingUnwanted,
+    ForwardingWanted,
     PeerRemoved,
     RefusalReason,
     WithdrawPrefixes,
@@ -183,6 +184,22 @@ def test_changed_prefixes_wait_for_the_next_registration(
     establish(gateway, lma, 30.0, home_network_prefixes=fixed)
     (entry,) = gateway.binding_update_list
     assert entry.home_network_prefixes == fixed
+
+
+@pytest.mark.requirement("LR-05")
+def test_local_routing_follows_the_profile_at_once_and_unnoticed(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """LR-05: the packet path is told, and neither LMA nor node."""
+    binding_id = establish(gateway, lma)
+    for local_routing in (True, False):
+        gateway.change_profile(binding_id, profile(local_routing=local_routing), 10.0)
+        (wanted,) = gateway.events()
+        assert isinstance(wanted, ForwardingWanted)
+        assert wanted.binding.local_routing is local_routing
+        assert gateway.messages_to_send(10.0, UTC) == []
+        gateway.forwarding_ready(binding_id, 10.1)
+        assert gateway.events() == []
 
 
 def test_held_node_is_registered_anew_when_its_profile_changes(

@@ -62,6 +62,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         }
         for number, mn_id in enumerate(draw(st.sets(IDENTIFIERS, max_size=4)))
     }
+    rules = _maybe(lma=known, lifetime_s=LIFETIMES, local_routing=SWITCHES)
     interfaces = draw(st.lists(INTERFACES, unique=True, min_size=2, max_size=4))
     values = {
         "identity": draw(NAMES),
@@ -70,7 +71,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
         "access_links": {name: draw(_LINK) for name in interfaces[1:]},
         "policy": {
             "nodes": nodes,
-            "realms": draw(st.dictionaries(REALMS, _maybe(lma=known, lifetime_s=LIFETIMES))),
+            "realms": draw(st.dictionaries(REALMS, rules)),
             "default": {"lma": draw(known)},
         },
         "protocol": draw(_PROTOCOL),

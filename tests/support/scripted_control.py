@@ -25,6 +25,7 @@ BINDING_ROW: Document = {
     "link_layer_address": "02:00:00:00:00:01",
     "lma": "lma1",
     "home_network_prefixes": ["2001:db8:100:1::/64"],
+    "local_routing": False,
     "lifetime_s": 3600,
     "remaining_s": 3500.0,
     "uplink_packets": 11,

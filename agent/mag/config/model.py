@@ -119,6 +119,8 @@ class ProtocolSection(Section):
     fixed_mag_link_local_address: LinkLocalAddress = _DEFAULTS.fixed_mag_link_local_address
     fixed_mag_link_layer_address: LinkLayerAddress = _DEFAULTS.fixed_mag_link_layer_address
     max_bindings: Annotated[int, Between(1, 10_000_000)] = _DEFAULTS.max_bindings
+    local_routing: Switch = False
+    """EnableMAGLocalRouting (RFC 5213 §9.2): for nodes whose policy does not say."""
 
     @field_validator("mobile_node_generated_timestamp_in_use")
     @classmethod
@@ -270,4 +272,8 @@ class Configuration(Section):
     @cached_property
     def policy_directory(self) -> PolicyDirectory:
         """Look-ups in the policy, built at the first use."""
-        return PolicyDirectory(self.policy, {name: lma.address for name, lma in self.lmas.items()})
+        return PolicyDirectory(
+            self.policy,
+            {name: lma.address for name, lma in self.lmas.items()},
+            local_routing=self.protocol.local_routing,
+        )

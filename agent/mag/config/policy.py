@@ -5,7 +5,15 @@ from typing import Annotated
 from pydantic import Field
 
 from mag.config.section import Section
-from mag.config.values import HomeNetworkPrefix, Lifetime, LinkLayerAddress, MnId, MnIdRule, Realm
+from mag.config.values import (
+    HomeNetworkPrefix,
+    Lifetime,
+    LinkLayerAddress,
+    MnId,
+    MnIdRule,
+    Realm,
+    Switch,
+)
 from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 
 
@@ -16,6 +24,8 @@ class RealmPolicy(Section):
     """Name of an entry of `lmas`."""
     lifetime_s: Lifetime | None = None
     """Requested binding lifetime; None takes the protocol section's."""
+    local_routing: Switch | None = None
+    """Overrides the protocol section's (RFC 5213 §9.2); None takes it."""
 
 
 class NodePolicy(RealmPolicy):

@@ -11,11 +11,28 @@ from mag.protocol.policy_profile import PolicyProfile
 class PolicyDirectory:
     """Look-ups in a policy; each takes constant time, whatever the number of nodes."""
 
-    __slots__ = ("_default", "_lma_addresses", "_mn_id_by_address", "_profiles", "_realms")
+    __slots__ = (
+        "_default",
+        "_lma_addresses",
+        "_local_routing",
+        "_mn_id_by_address",
+        "_profiles",
+        "_realms",
+    )
 
-    def __init__(self, policy: Policy, lma_addresses: Mapping[str, IPv6Address]) -> None:
-        """lma_addresses: by the names that the policy uses; one missing raises KeyError."""
+    def __init__(
+        self,
+        policy: Policy,
+        lma_addresses: Mapping[str, IPv6Address],
+        *,
+        local_routing: bool = False,
+    ) -> None:
+        """lma_addresses: by the names that the policy uses; one missing raises KeyError.
+
+        local_routing: the domain's, for nodes of which the policy says nothing.
+        """
         self._lma_addresses = lma_addresses
+        self._local_routing = local_routing
         self._default = policy.default
         self._realms = {realm.encode(): rules for realm, rules in policy.realms.items()}
         self._profiles: dict[bytes, PolicyProfile] = {}
@@ -56,9 +73,11 @@ class PolicyDirectory:
         if lma is None:
             return None
         lifetimes = (entry.lifetime_s for entry in rules if entry.lifetime_s is not None)
+        switches = (entry.local_routing for entry in rules if entry.local_routing is not None)
         return PolicyProfile(
             mn_id=mn_id,
             lma_address=self._lma_addresses[lma],
             home_network_prefixes=prefixes,
             lifetime_s=next(lifetimes, None),
+            local_routing=next(switches, self._local_routing),
         )

@@ -205,6 +205,7 @@ class Control:
             "lma": self._lma(entry.lma_address),
             "lma_address": str(entry.lma_address),
             "home_network_prefixes": [str(prefix) for prefix in entry.home_network_prefixes],
+            "local_routing": entry.profile.local_routing,
             "lifetime_s": entry.lifetime_s,
             "remaining_s": round(max(0.0, remaining_s), 1),
             "age_s": round(now - entry.attached_at, 1),

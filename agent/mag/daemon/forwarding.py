@@ -152,4 +152,5 @@ def _record(binding: Binding) -> MobileNodeForwarding:
         access_interface=binding.access_interface,
         mn_link_layer_address=binding.mn_link_layer_id,
         lma_address=binding.lma_address,
+        local_routing=binding.local_routing,
     )

@@ -61,6 +61,9 @@ class MobileNodeForwarding:
     mn_link_layer_address: bytes
     """Six octets: the only source uplink frames may have, the destination of downlink frames."""
     lma_address: IPv6Address
+    local_routing: bool = False
+    """EnableMAGLocalRouting (RFC 5213 §6.10.3): packets between two nodes of this gateway that both
+    have it go straight from link to link. Without it everything goes through the LMA."""
 
     @property
     def key(self) -> int:

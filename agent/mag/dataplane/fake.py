@@ -101,6 +101,8 @@ class FakeDataplane:
         ):
             return self._drop("unknown_source")
         self._count(node, uplink_octets=packet.octets)
+        if (neighbor := self._local_destination(node, packet)) is not None:
+            return self._deliver(neighbor, packet)
         return _into_tunnel(self._tunnels[node.lma_address], packet)
 
     def downlink(
@@ -118,20 +120,9 @@ class FakeDataplane:
         node = self._node_of(inner.destination)
         if node is None:
             return self._drop("unknown_inner_destination")
-        if inner.hop_limit <= 1:
-            return TimeExceeded()
         if outer_ecn is Ecn.CE and inner.ecn is Ecn.NOT_ECT:
             return self._drop("bad_ecn")
-        self._count(node, downlink_octets=inner.octets)
-        return Delivered(
-            access_interface=node.access_interface,
-            link_layer_address=node.mn_link_layer_address,
-            packet=replace(
-                inner,
-                hop_limit=inner.hop_limit - 1,
-                ecn=Ecn.CE if outer_ecn is Ecn.CE else inner.ecn,
-            ),
-        )
+        return self._deliver(node, replace(inner, ecn=Ecn.CE if outer_ecn is Ecn.CE else inner.ecn))
 
     # Dataplane.
 
@@ -253,6 +244,24 @@ class FakeDataplane:
         if not covering:
             return None
         return self._nodes[self._holders[max(covering, key=lambda prefix: prefix.prefixlen)]]
+
+    def _local_destination(
+        self, sender: MobileNodeForwarding, packet: InnerPacket
+    ) -> MobileNodeForwarding | None:
+        if not sender.local_routing:
+            return None
+        node = self._node_of(packet.destination)
+        return node if node is not None and node.local_routing else None
+
+    def _deliver(self, node: MobileNodeForwarding, packet: InnerPacket) -> Verdict:
+        if packet.hop_limit <= 1:
+            return TimeExceeded()
+        self._count(node, downlink_octets=packet.octets)
+        return Delivered(
+            access_interface=node.access_interface,
+            link_layer_address=node.mn_link_layer_address,
+            packet=replace(packet, hop_limit=packet.hop_limit - 1),
+        )
 
     def _drop(self, reason: str) -> Dropped:
         self._drops[reason] += 1

@@ -20,6 +20,8 @@ class Binding:
     lma_address: IPv6Address
     state: RegistrationState
     home_network_prefixes: tuple[IPv6Network, ...]
+    local_routing: bool = False
+    """Packets to other nodes of this gateway need not pass the LMA (RFC 5213 §6.10.3)."""
 
 
 class DiscardReason(StrEnum):

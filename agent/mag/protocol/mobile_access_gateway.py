@@ -190,8 +190,9 @@ class MobileAccessGateway:
     def change_profile(self, binding_id: int, profile: PolicyProfile, now: float) -> None:
         """Policy has another profile for the node from now on.
 
-        With the same LMA what it has is left as it is until the next request; with another it is
-        de-registered here and registered there. A hold of the old profile is lifted.
+        With the same LMA what it has is left as it is until the next request, but for local
+        routing, which follows at once; with another it is de-registered here and registered there.
+        A hold of the old profile is lifted.
         """
         entry = self.binding_update_list.by_id(binding_id)
         if entry is None:
@@ -203,7 +204,10 @@ class MobileAccessGateway:
         if is_held or profile.lma_address != entry.lma_address:
             self.dismiss(binding_id, LossReason.RECONFIGURED, now, successor=profile)
             return
+        is_other_way = profile.local_routing is not entry.profile.local_routing
         entry.profile = profile
+        if is_other_way:
+            self._service.reroute(entry)
         if not entry.home_network_prefixes:
             entry.requested_prefixes = profile.home_network_prefixes
 

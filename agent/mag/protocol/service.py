@@ -56,6 +56,10 @@ class BindingService:
     def redirect(self, entry: BindingUpdateListEntry) -> None:
         """The node is on another link: forward there."""
         self.suspend(entry)
+        self.reroute(entry)
+
+    def reroute(self, entry: BindingUpdateListEntry) -> None:
+        """The node's packets take another way, of which the node need not know."""
         if entry.is_serving:
             self._emit(ForwardingWanted(snapshot(entry)))
 
@@ -130,4 +134,5 @@ def snapshot(entry: BindingUpdateListEntry) -> Binding:
         lma_address=entry.lma_address,
         state=entry.state,
         home_network_prefixes=entry.home_network_prefixes,
+        local_routing=entry.profile.local_routing,
     )

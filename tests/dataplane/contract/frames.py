@@ -36,7 +36,8 @@ UDP_OCTETS = 8
 PACKET_TOO_BIG, TIME_EXCEEDED = 2, 3
 ECHO_REPLY = 129
 NEIGHBOR_SOLICITATION = 135
-LINK_MAINTENANCE = frozenset({133, 134, 135, 136, 137, 143})
+LINK_MAINTENANCE = frozenset({133, 134, 135, 136, 143})
+"""Not Redirect: on a link where nodes are to see nobody but the gateway none belongs."""
 ENCAPSULATION_LIMIT_OPTION = b"\x04\x01\x04"
 """RFC 2473 §4.1.1: type 4, one octet, limit 4."""
 

@@ -11,13 +11,24 @@ from mag.dataplane.kernel.filter_table import Element, ElementCount
 
 UP = Element("uplink64", '"acc1" . 02:00:00:00:00:0a . 2001:db8:1:1::')
 DOWN = Element("downlink64", '"acc1" . 2001:db8:1:1::')
+LOCAL = Element("local64", "2001:db8:1:1::")
 
 
 def test_binding_is_one_element_for_each_direction_and_prefix() -> None:
     prefixes = (*ALICE.home_network_prefixes, IPv6Network("2001:db8:30::/56"))
     both = list(filter_table.elements_of(replace(ALICE, home_network_prefixes=prefixes)))
-    assert both[0] == (UP, DOWN)
-    assert [element.set_name for element in both[1]] == ["uplink56", "downlink56"]
+    assert both[:2] == [UP, DOWN]
+    assert [element.set_name for element in both[2:]] == ["uplink56", "downlink56"]
+
+
+def test_binding_with_local_routing_has_an_element_more_for_each_prefix() -> None:
+    """It marks what the node sends; it counts nothing and is dropped with the permission."""
+    local = replace(ALICE, local_routing=True)
+    assert list(filter_table.elements_of(local)) == [UP, DOWN, LOCAL]
+    assert filter_table.length_of(LOCAL) == 64
+    assert filter_table.is_of_binding(LOCAL)
+    changes = element_changes([Ensure(ALICE, replaces=local)])
+    assert list(changes.deleted) == [LOCAL]
 
 
 def test_elements_of_one_set_are_one_command() -> None:

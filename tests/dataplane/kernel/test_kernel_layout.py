@@ -18,6 +18,7 @@ from dataplane.contract.bench import (
     LMA_A,
     PROXY_COA,
     TUNNELS,
+    address_of,
     downlink_to,
     ensure,
     send_as,
@@ -237,6 +238,27 @@ async def test_leftovers_of_no_binding_are_gone_after_open(bound: KernelBench) -
     assert not any(str(ALICE.home_network_prefixes[0][0]) in row for row in after["routes"])
     assert not any("fe80:6d61" in row for row in after["neighbors"])
     assert (await bound.dataplane.counters()).bindings == {}
+
+
+async def test_local_routing_that_lost_its_route_is_put_back(kernel_bench: KernelBench) -> None:
+    """Something else flushed our table: the record says so, the reconciler repairs it."""
+    local = [replace(node, local_routing=True) for node in (ALICE, BOB)]
+    reconciler = Reconciler(kernel_bench.dataplane)
+    for record in (*TUNNELS, *ACCESS_LINKS, *local):
+        reconciler.want(record)
+    await reconciler.converge()
+    in_namespace(kernel_bench.gateway, _flush_local_routing)
+    found = (await kernel_bench.dataplane.dump()).mobile_nodes
+    assert not any(node.local_routing for node in found.values())
+    assert all(outcome.error is None for outcome in await reconciler.resync())
+    packet = replace(uplink_of(ALICE), destination=address_of(BOB))
+    (seen,) = await send_as(kernel_bench, ALICE, packet)
+    assert isinstance(seen, Delivered)
+
+
+def _flush_local_routing() -> None:
+    with IPRoute() as netlink:
+        netlink.flush_routes(family=10, table=21303)
 
 
 def _delete_downlink_routes() -> None:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
+import pytest
+
 from dataplane.contract.bench import ALICE, BOB
 from mag.dataplane.base import BindingCounters
 from mag.dataplane.vpp.binding_messages import (
@@ -25,6 +27,12 @@ BOB_DELETED = f"0000000000000002 01 00 00000000 {'00' * 6} {'00' * 16} {'00' * 1
 def test_update_has_the_layout_of_the_api_file() -> None:
     body = pack_update([*pack_ensure(ALICE, 7), pack_delete(BOB.binding_id)])
     assert body == bytes.fromhex(f"00000002 {ALICE_ENTRY} {BOB_DELETED}")
+
+
+@pytest.mark.requirement("LR-05")
+def test_local_routing_is_a_flag_of_the_entry() -> None:
+    (entry,) = pack_ensure(replace(ALICE, local_routing=True), 7)
+    assert entry == bytes.fromhex(ALICE_ENTRY.replace("cdef 00 00", "cdef 00 01"))
 
 
 def test_binding_of_several_prefixes_is_as_many_entries() -> None:
@@ -58,4 +66,8 @@ def test_details_tell_binding_and_counters() -> None:
         IPv6Network("2001:db8:30::/56"),
     )
     assert binding.counters == BindingCounters(1, 100, 2, 200)
+    assert not binding.local_routing
+    flags = 2 + 4 + 8 + 4 + 6 + 16
+    (local,) = unpack_details([details[:flags] + b"\1" + details[flags + 1 :]])
+    assert local.local_routing
     assert unpack_counters([details]) == {ALICE.binding_id: binding.counters}

@@ -100,6 +100,8 @@ class BindingBatch:
         for prefix in record.home_network_prefixes:
             yield self._downlink(prefix, neighbor, access, remove=False)
             yield self._uplink(prefix, tunnel, remove=False)
+            if record.local_routing:
+                yield self._local(prefix, neighbor, access, remove=False)
 
     def _removals(
         self, record: MobileNodeForwarding, *, kept: MobileNodeForwarding | None
@@ -108,8 +110,12 @@ class BindingBatch:
         neighbor = layout.binding_neighbor(record.binding_id)
         access = self._devices.interfaces.get(record.access_interface)
         tunnel = self._devices.tunnels.get(record.lma_address)
+        kept_prefixes = kept.home_network_prefixes if kept else ()
+        kept_local = kept_prefixes if kept and kept.local_routing else ()
         for prefix in record.home_network_prefixes:
-            if kept is not None and prefix in kept.home_network_prefixes:
+            if record.local_routing and access is not None and prefix not in kept_local:
+                yield self._local(prefix, neighbor, access, remove=True)
+            if prefix in kept_prefixes:
                 continue
             if access is not None:
                 yield self._downlink(prefix, neighbor, access, remove=True)
@@ -126,6 +132,15 @@ class BindingBatch:
         return route_encoder.downlink_route(
             prefix,
             table=self._tables.downlink,
+            neighbor=neighbor,
+            access_ifindex=access,
+            remove=remove,
+        )
+
+    def _local(self, prefix: IPv6Network, neighbor: bytes, access: int, *, remove: bool) -> bytes:
+        return route_encoder.downlink_route(
+            prefix,
+            table=self._tables.local_routing,
             neighbor=neighbor,
             access_ifindex=access,
             remove=remove,
@@ -168,4 +183,4 @@ def _elements(record: object) -> dict[Element, None]:
         return {}
     if not record.mn_link_layer_address:
         return {}
-    return {element: None for pair in elements_of(record) for element in pair}
+    return dict.fromkeys(elements_of(record))

@@ -103,6 +103,7 @@ class Bindings:
         """
         downlink = self._routes(self._tables.downlink)
         uplink = {route.prefix: route for route in self._routes(self._tables.uplink)}
+        local = {route.prefix: route for route in self._routes(self._tables.local_routing)}
         neighbors = {
             (neighbor.binding_id, neighbor.ifindex): neighbor
             for body in self._channel.dump(route_encoder.neighbor_dump())
@@ -110,6 +111,7 @@ class Bindings:
         }
         found = _Found(
             uplink,
+            local,
             neighbors,
             {ifindex: name for name, ifindex in devices.interfaces.items()},
             {ifindex: lma for lma, ifindex in devices.tunnels.items()},
@@ -129,6 +131,7 @@ class Bindings:
             records=complete,
             leftover_messages=[
                 *self._stray_uplink(uplink, {route.prefix for route in downlink}),
+                *self._stray_local(local, set(downlink)),
                 *_stray_neighbors(neighbors, records, devices),
             ],
             leftover_elements=list(
@@ -141,10 +144,7 @@ class Bindings:
     ) -> dict[int, tuple[Element, ...]]:
         if self._filter_sets is None:
             return {}
-        return {
-            key: tuple(element for pair in elements_of(record) for element in pair)
-            for key, record in records.items()
-        }
+        return {key: tuple(elements_of(record)) for key, record in records.items()}
 
     def remove_leftovers(self, found: FoundBindings) -> None:
         """Delete what belongs to no record; what is gone meanwhile is no error."""
@@ -168,12 +168,26 @@ class Bindings:
                     prefix, table=self._tables.uplink, tunnel_ifindex=route.ifindex, remove=True
                 )
 
+    def _stray_local(
+        self, local: Mapping[IPv6Network, BindingRoute], downlink: set[BindingRoute]
+    ) -> Iterator[bytes]:
+        for prefix, route in local.items():
+            if route not in downlink:
+                yield route_encoder.downlink_route(
+                    prefix,
+                    table=self._tables.local_routing,
+                    neighbor=route.gateway,
+                    access_ifindex=route.ifindex,
+                    remove=True,
+                )
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What the dumps said, and the names of what they name by index."""
 
     uplink: Mapping[IPv6Network, BindingRoute]
+    local: Mapping[IPv6Network, BindingRoute]
     neighbors: Mapping[tuple[int, int], BindingNeighbor]
     interfaces: Mapping[int, str]
     lmas: Mapping[int, IPv6Address]
@@ -182,13 +196,16 @@ class _Found:
         """The binding whose downlink routes these are."""
         access = {route.ifindex for route in downlink}
         neighbor = self.neighbors.get((binding_id, min(access))) if len(access) == 1 else None
+        local = {self.local.get(route.prefix) == route for route in downlink}
+        is_whole = neighbor is not None and len(local) == 1
         lmas = {self._lma(route.prefix) for route in downlink}
         return MobileNodeForwarding(
             binding_id=binding_id,
             home_network_prefixes=tuple(sorted(route.prefix for route in downlink)),
             access_interface=self.interfaces.get(min(access), ""),
-            mn_link_layer_address=neighbor.link_layer_address if neighbor else b"",
+            mn_link_layer_address=neighbor.link_layer_address if neighbor and is_whole else b"",
             lma_address=lmas.pop() if len(lmas) == 1 else _UNSPECIFIED,
+            local_routing=True in local,
         )
 
     def _lma(self, prefix: IPv6Network) -> IPv6Address:

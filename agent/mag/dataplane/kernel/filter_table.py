@@ -13,15 +13,13 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Final
 
 from mag.dataplane.base import DROP_REASONS, MobileNodeForwarding
-from mag.dataplane.kernel.layout import SINK_INTERFACE
+from mag.dataplane.kernel.layout import CONGESTION_MARK, LOCAL_ROUTING_MARK, SINK_INTERFACE
 
 TABLE_NAME: Final = "mag"
 TABLE: Final = f"inet {TABLE_NAME}"
 OUTER_HOP_LIMIT: Final = 64
 """RFC 2473 §6.3, as IPv6 hosts send."""
 _SET_SIZE: Final = 1_048_576
-_ECN_MARK: Final = "0x01000000"
-"""Packet mark of a decapsulated packet whose tunnel header said congestion experienced."""
 
 DELETE_TABLE: Final = f"add table {TABLE}\ndelete table {TABLE}\n"
 LIST_TABLE: Final = f"list table {TABLE}"
@@ -30,6 +28,8 @@ LIST_NO_TABLE: Final = f"{LIST_TABLE}-probe"
 
 _UPLINK_SET: Final = "uplink"
 _DOWNLINK_SET: Final = "downlink"
+_LOCAL_ROUTING_SET: Final = "local"
+_BINDING_SETS: Final = (_UPLINK_SET, _DOWNLINK_SET, _LOCAL_ROUTING_SET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def base_commands(
             f"flush set {TABLE} core_interfaces",
             *(f'add element {TABLE} core_interfaces {{ "{name}" }}' for name in core_interfaces),
             *_chains(proxy_care_of_address),
-            *(_length_rules(length) for length in sorted(lengths)),
+            *(length_commands(length) for length in sorted(lengths)),
             "",
         )
     )
@@ -86,11 +86,13 @@ def _rules_by_chain(
     return {
         "bound_source": ("", ()),
         "bound_destination": ("", ()),
+        "local_source": ("", ()),
         "from_node": (
             "",
             (
                 "ip6 daddr { fe80::/10, ff00::/8 } accept",
                 "ip6 saddr fe80::/10 counter name link_local_source drop",
+                "jump local_source",
                 "jump bound_source",
                 "counter name unknown_source drop",
             ),
@@ -99,14 +101,15 @@ def _rules_by_chain(
             "",
             (
                 "ip6 saddr != @lma_addresses counter name unknown_tunnel_peer drop",
-                f"ip6 ecn ce meta mark set meta mark or {_ECN_MARK}",
+                f"ip6 ecn ce meta mark set meta mark or {CONGESTION_MARK:#x}",
             ),
         ),
         "to_node": (
             "",
             (
-                f"meta mark and {_ECN_MARK} != 0 ip6 ecn not-ect counter name bad_ecn drop",
-                f"meta mark and {_ECN_MARK} != 0 ip6 ecn set ce",
+                f"meta mark and {CONGESTION_MARK:#x} != 0 ip6 ecn not-ect"
+                " counter name bad_ecn drop",
+                f"meta mark and {CONGESTION_MARK:#x} != 0 ip6 ecn set ce",
                 "jump bound_destination",
             ),
         ),
@@ -124,6 +127,12 @@ def _rules_by_chain(
                 f'oifname "{SINK_INTERFACE}" counter name unknown_inner_destination drop',
                 "meta nfproto ipv6 oifname @access_interfaces jump to_node",
             ),
+        ),
+        "output": (
+            "{ type filter hook output priority filter; }",
+            # Two nodes on one link: the kernel would send them past the gateway (RFC 4861 §8),
+            # to the next hop that stands for a binding.
+            ("oifname @access_interfaces icmpv6 type nd-redirect drop",),
         ),
         "postrouting": (
             "{ type filter hook postrouting priority mangle; }",
@@ -144,6 +153,7 @@ def length_commands(length: int) -> str:
         f" {{ typeof iifname . ether saddr . ip6 saddr; {attributes} }}\n"
         f"add set {TABLE} {_DOWNLINK_SET}{length}"
         f" {{ typeof oifname . ip6 daddr; {attributes} }}\n"
+        f"add set {TABLE} {_LOCAL_ROUTING_SET}{length} {{ typeof ip6 saddr; size {_SET_SIZE}; }}\n"
         f"{_length_rules(length)}\n"
     )
 
@@ -154,7 +164,9 @@ def _length_rules(length: int) -> str:
         f"add rule {TABLE} bound_source"
         f" iifname . ether saddr . (ip6 saddr & {mask}) @{_UPLINK_SET}{length} accept\n"
         f"add rule {TABLE} bound_destination"
-        f" oifname . (ip6 daddr & {mask}) @{_DOWNLINK_SET}{length} accept"
+        f" oifname . (ip6 daddr & {mask}) @{_DOWNLINK_SET}{length} accept\n"
+        f"add rule {TABLE} local_source ip6 saddr & {mask} @{_LOCAL_ROUTING_SET}{length}"
+        f" meta mark set meta mark or {LOCAL_ROUTING_MARK:#x}"
     )
 
 
@@ -168,12 +180,22 @@ def lma_address(address: IPv6Address) -> Element:
     return Element("lma_addresses", str(address))
 
 
-def elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element, Element]]:
+def elements_of(record: MobileNodeForwarding) -> Iterator[Element]:
+    """Every element of a binding."""
+    for uplink, downlink in counting_elements_of(record):
+        yield uplink
+        yield downlink
+    if record.local_routing:
+        for prefix in record.home_network_prefixes:
+            yield Element(f"{_LOCAL_ROUTING_SET}{prefix.prefixlen}", _address(prefix))
+
+
+def counting_elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element, Element]]:
     """The uplink and the downlink element for each prefix of a binding."""
     interface = f'"{record.access_interface}"'
     link_layer_address = record.mn_link_layer_address.hex(":")
     for prefix in record.home_network_prefixes:
-        address = socket.inet_ntop(socket.AF_INET6, prefix.network_address.packed)
+        address = _address(prefix)
         yield (
             Element(
                 f"{_UPLINK_SET}{prefix.prefixlen}",
@@ -181,6 +203,10 @@ def elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element, Element
             ),
             Element(f"{_DOWNLINK_SET}{prefix.prefixlen}", f"{interface} . {address}"),
         )
+
+
+def _address(prefix: IPv6Network) -> str:
+    return socket.inet_ntop(socket.AF_INET6, prefix.network_address.packed)
 
 
 def element_commands(verb: str, elements: Iterable[Element]) -> str:
@@ -196,12 +222,15 @@ def element_commands(verb: str, elements: Iterable[Element]) -> str:
 
 def length_of(element: Element) -> int:
     """The prefix length of a binding's element."""
-    return int(element.set_name.removeprefix(_UPLINK_SET).removeprefix(_DOWNLINK_SET))
+    name = element.set_name
+    for direction in _BINDING_SETS:
+        name = name.removeprefix(direction)
+    return int(name)
 
 
 def is_of_binding(element: Element) -> bool:
     """Whether the element belongs to a binding rather than to an access link or a tunnel."""
-    return element.set_name.startswith((_UPLINK_SET, _DOWNLINK_SET))
+    return element.set_name.startswith(_BINDING_SETS)
 
 
 def lengths_in(listing: Iterable[dict[str, Any]]) -> set[int]:

@@ -19,6 +19,7 @@ LOCAL_TABLE: Final = 255
 KERNEL_LOCAL_PREFERENCE: Final = 0
 
 # Before `local`, so that a node's packet never reaches the gateway's own global addresses.
+LOCAL_ROUTING_PREFERENCE: Final = 8
 UPLINK_PREFERENCE: Final = 10
 ENCAPSULATION_PREFERENCE: Final = 12
 DECAPSULATION_PREFERENCE: Final = 20
@@ -33,6 +34,11 @@ TUNNEL_ALIAS_PREFIX: Final = "mag:lma:"
 
 NEXT_HOP: Final = IPv6Address("fe80::1")
 """Gateway on the veth pairs: one neighbour entry there instead of one per destination."""
+
+LOCAL_ROUTING_MARK: Final = 0x0200_0000
+"""Packet mark of what a node sends that may go to other nodes of this gateway directly."""
+CONGESTION_MARK: Final = 0x0100_0000
+"""Packet mark of a decapsulated packet whose tunnel header said congestion experienced."""
 
 LINK_LOCAL_BLOCK: Final = IPv6Network("fe80::/10")
 MULTICAST_BLOCK: Final = IPv6Network("ff00::/8")
@@ -65,6 +71,11 @@ class RoutingTables:
     def downlink(self) -> int:
         """Home network prefixes to access links; only decapsulated packets come here (INT-14)."""
         return self.base + 2
+
+    @property
+    def local_routing(self) -> int:
+        """Home network prefixes that other nodes of this gateway may send to (RFC 5213 §6.10.3)."""
+        return self.base + 3
 
     def encapsulation(self, tunnel_index: int) -> int:
         """The one encapsulating default of a tunnel."""

@@ -231,7 +231,7 @@ class KernelPacketPath:
         listing = self._listing()
         return DataplaneCounters(
             bindings={
-                record.binding_id: _sum(filter_table.elements_of(record), listing.elements)
+                record.binding_id: _sum(filter_table.counting_elements_of(record), listing.elements)
                 for record in self._known_bindings.values()
             }
             if self._filter_sets is not None

@@ -25,6 +25,8 @@ class PolicyRule:
     interface: str | None = None
     ip_protocol: int | None = None
     destination: IPv6Address | None = None
+    mark: int | None = None
+    """Bits that must be set in the packet mark; others do not matter."""
     is_default_suppressed: bool = False
     """A default route found in the table does not count."""
 
@@ -42,14 +44,22 @@ class PolicyRule:
         if self.destination is not None:
             arguments["dst"] = str(self.destination)
             arguments["dst_len"] = 128
+        if self.mark is not None:
+            arguments["fwmark"] = arguments["fwmask"] = self.mark
         if self.is_default_suppressed:
             arguments["suppress_prefixlen"] = 0
         return arguments
 
 
 def access_rules(interface: str, tables: layout.RoutingTables) -> tuple[PolicyRule, ...]:
-    """A node's packets: into its tunnel, to the gateway itself, or nowhere."""
+    """A node's packets: to another node if allowed, into its tunnel, to the gateway or nowhere."""
     return (
+        PolicyRule(
+            layout.LOCAL_ROUTING_PREFERENCE,
+            tables.local_routing,
+            interface,
+            mark=layout.LOCAL_ROUTING_MARK,
+        ),
         PolicyRule(layout.UPLINK_PREFERENCE, tables.uplink, interface),
         PolicyRule(layout.UNBOUND_PREFERENCE, None, interface),
     )
@@ -142,5 +152,6 @@ def _rule_of(message: Any) -> PolicyRule:
         interface=message.get_attr("FRA_IIFNAME"),
         ip_protocol=message.get_attr("FRA_IP_PROTO"),
         destination=IPv6Address(destination) if destination else None,
+        mark=message.get_attr("FRA_FWMARK"),
         is_default_suppressed=message.get_attr("FRA_SUPPRESS_PREFIXLEN") == 0,
     )

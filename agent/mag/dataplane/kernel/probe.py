@@ -32,6 +32,7 @@ LIMITATIONS: Final = (
 WITHOUT_NFTABLES: Final = (
     "without libnftables: no check of the node's link and link-layer address",
     "without libnftables: no counters",
+    "without libnftables: no local routing, all packets between nodes go through their LMAs",
     "without libnftables: no ECN on tunnel packets (RFC 2473 §6.4, RFC 3168 §9.1)",
     "without libnftables: the outer hop limit is the inner one",
 )

@@ -50,7 +50,12 @@ class SharedLayout:
         self._rules.move_local_back()
         for rule in self._rules.present():
             self._rules.remove(rule)
-        for table in (self._tables.uplink, self._tables.decapsulation, self._tables.downlink):
+        for table in (
+            self._tables.uplink,
+            self._tables.decapsulation,
+            self._tables.downlink,
+            self._tables.local_routing,
+        ):
             self._routes.clear(table)
         seg6.set_tunnel_source(seg6.UNSPECIFIED)
         sink = self._interfaces.find(layout.SINK_INTERFACE)

@@ -269,6 +269,7 @@ class VppDataplane:
             access_interface=interface.name if interface else f"#{details.sw_if_index}",
             mn_link_layer_address=details.mn_link_layer_address,
             lma_address=details.lma_address,
+            local_routing=details.local_routing,
         )
 
 

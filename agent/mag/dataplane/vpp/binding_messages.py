@@ -7,7 +7,7 @@ octet by octet.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import Final
@@ -27,6 +27,7 @@ _DETAILS: Final = Struct("!HIQI6s16sBIIQQQQB")
 """Message id, context, binding id, interface, MAC, LMA, flags, idle, counter index, up packets and
 octets, down packets and octets, number of prefixes."""
 _BINDING_ID: Final = 2
+_FLAGS: Final = 6
 _COUNTERS: Final = slice(9, 13)
 _PREFIX: Final = Struct("!16sB")
 _NO_OCTETS: Final = bytes(16)
@@ -37,6 +38,13 @@ class _BindingOperation(IntEnum):
 
     ENSURE = 0
     DELETE = 1
+
+
+class _BindingFlags(IntFlag):
+    """mag_binding_flags."""
+
+    NONE = 0
+    LOCAL_ROUTING = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +65,19 @@ class BindingDetails:
     mn_link_layer_address: bytes
     lma_address: IPv6Address
     home_network_prefixes: tuple[IPv6Network, ...]
+    local_routing: bool
     counters: BindingCounters
 
 
 def pack_ensure(node: MobileNodeForwarding, sw_if_index: int) -> list[bytes]:
     """The entries that make a binding, one for each prefix."""
     lma = node.lma_address.packed
+    flags = _BindingFlags.LOCAL_ROUTING if node.local_routing else _BindingFlags.NONE
     return [
         _ENTRY.pack(
             node.binding_id,
             _BindingOperation.ENSURE,
-            0,
+            flags,
             sw_if_index,
             node.mn_link_layer_address,
             lma,
@@ -124,5 +134,6 @@ def _unpack_binding(octets: bytes) -> BindingDetails:
         link_layer_address,
         IPv6Address(lma_address),
         tuple(IPv6Network(prefix) for prefix in prefixes),
+        bool(values[_FLAGS] & _BindingFlags.LOCAL_ROUTING),
         BindingCounters(*values[_COUNTERS]),
     )
