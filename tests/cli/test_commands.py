@@ -107,8 +107,14 @@ def test_show_as_json_is_one_document(socket: str, what: str, document: object) 
                 "ACCEPTED (0): 1",
             ],
         ),
-        ("dataplane", ["fake", "MTU 1460", "cannot fly", "no gliding"]),
-        ("counters", ["bad_checksum", "unknown_source", "no_service", "mn1@example.net"]),
+        (
+            "dataplane",
+            ["fake", "lost: it fell asleep", "MTU 1460", "cannot fly", "no gliding"],
+        ),
+        (
+            "counters",
+            ["bad_checksum", "unknown_source", "punted_packets_lost", "no_service", "mn1@example"],
+        ),
     ],
 )
 def test_show_for_people_has_it_all(socket: str, what: str, words: list[str]) -> None:

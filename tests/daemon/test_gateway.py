@@ -468,6 +468,34 @@ async def test_metrics_tell_bindings_signalling_and_no_subscriber(
     assert "mn1@example.net" not in text
 
 
+async def test_packet_path_that_is_away_is_shown_as_such(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    shown = await control.dataplane()
+    assert (shown["is_up"], shown["times_lost"]) == (True, 0)
+    assert "mag_dataplane_up 1.0" in (await control.metrics()).decode()
+    world.dataplane.crash()
+    shown = await control.dataplane()
+    assert (shown["is_up"], shown["fault"], shown["times_lost"]) == (False, "crashed", 1)
+    assert (shown["name"], shown["tunnels"], shown["mobile_nodes"]) == ("fake", [], 0)
+    text = (await control.metrics()).decode()
+    assert "mag_dataplane_up 0.0" in text
+    assert "mag_dataplane_lost_total 1.0" in text
+
+
+async def test_faults_between_packet_path_and_gateway_are_counted(
+    gateway: Gateway, world: FakeWorld, control: Control
+) -> None:
+    world.dataplane.faults = {"punted_packets_lost": 5}
+    world.transport.discarded["unknown_sender"] += 2
+    counters = await control.counters()
+    assert counters["dataplane"]["faults"] == {"punted_packets_lost": 5}
+    assert counters["discarded"] == {"unknown_sender": 2}
+    text = (await control.metrics()).decode()
+    assert 'mag_dataplane_faults_total{fault="punted_packets_lost"} 5.0' in text
+    assert 'mag_discarded_total{reason="unknown_sender"} 2.0' in text
+
+
 async def test_monitor_is_told_what_happens(
     gateway: Gateway, world: FakeWorld, control: Control
 ) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from structlog.testing import capture_logs
 
 from dataplane.conftest import needs_root, needs_vpp, vpp_installation
 from dataplane.contract.bench import ALICE, LMA_A, PROXY_COA, downlink_to, send_as, uplink_of
@@ -24,6 +23,7 @@ from dataplane.contract.kernel_bench import (
 from dataplane.contract.vpp_bench import VppBench
 from mag.config.loader import parse
 from mag.daemon.assembly import assemble
+from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import MobileNodeForwarding
 from mag.dataplane.verdict import Delivered, Tunnelled
@@ -111,6 +111,23 @@ async def gateway_on_vpp() -> AsyncIterator[tuple[Gateway, VppBench]]:
             bench.close()
 
 
+@asynccontextmanager
+async def monitored(gateway: Gateway) -> AsyncIterator[list[str]]:
+    """The names of all events, as `mag monitor` is told them."""
+    told: list[str] = []
+
+    async def watch() -> None:
+        async for entry in gateway.stream.watch():
+            told.append(entry["event"])
+
+    task = asyncio.create_task(watch())
+    await eventually(lambda: gateway.stream.is_watched)
+    try:
+        yield told
+    finally:
+        task.cancel()
+
+
 async def forwarding_of_alice(gateway: Gateway) -> MobileNodeForwarding:
     """What is in the packet path for her, once it is there."""
 
@@ -145,11 +162,16 @@ async def test_node_keeps_its_service_when_vpp_is_killed() -> None:
     async with gateway_on_vpp() as (gateway, bench):
         await send_as(bench, ALICE, uplink_of(ALICE))
         node = await forwarding_of_alice(gateway)
-        with capture_logs() as logs:
+        control = Control(gateway)
+        async with monitored(gateway) as told:
             bench.vpp.kill()
-            await eventually(lambda: any(entry["event"] == "vpp_lost" for entry in logs))
+            await eventually(lambda: "vpp_lost" in told)
+            shown = await control.dataplane()
+            assert (shown["is_up"], shown["times_lost"]) == (False, 1)
             await asyncio.to_thread(bench.start_vpp)
-            await eventually(lambda: any(entry["event"] == "vpp_restored" for entry in logs))
+            await eventually(lambda: "vpp_restored" in told)
+        shown = await control.dataplane()
+        assert (shown["is_up"], shown["times_lost"], shown["mobile_nodes"]) == (True, 1, 1)
         assert len(gateway.core.binding_update_list) == 1
         assert await is_served(bench, node)
 

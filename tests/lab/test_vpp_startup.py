@@ -32,5 +32,6 @@ def test_only_named_plugins_are_loaded_and_ours_only_with_room_for_bindings() ->
     assert "max-bindings" not in without
 
 
-def test_vpps_own_choice_of_plugins_is_left_alone() -> None:
+def test_vpps_own_choice_of_plugins_is_left_alone_but_for_ours() -> None:
     assert "plugin default" not in startup(None, 1024)
+    assert "plugin mag_plugin.so { disable }" in startup(None, None)

@@ -182,16 +182,21 @@ async def test_killed_vpp_gets_everything_back(bench: AdaptersBench) -> None:
     """State that VPP lost is put back without help, signalling and events with it."""
     bench.reconciler.want(ALICE)
     await bench.reconciler.converge()
-    with capture_logs() as logs:
-        watch = asyncio.create_task(bench.adapters.keep_connected(bench.resync))
-        bench.bench.vpp.kill()
-        await eventually(lambda: not bench.adapters.client.is_connected)
-        with pytest.raises(DataplaneError):
-            await bench.adapters.dataplane.dump()
-        await asyncio.to_thread(bench.bench.start_vpp)
-        await eventually(lambda: any(entry["event"] == "vpp_restored" for entry in logs))
-        watch.cancel()
-    assert (await bench.adapters.dataplane.dump()).mobile_nodes == {ALICE.key: ALICE}
+    dataplane = bench.adapters.dataplane
+    before = await dataplane.status()
+    watch = asyncio.create_task(bench.adapters.keep_connected(bench.resync, bench.notes.append))
+    bench.bench.vpp.kill()
+    await eventually(lambda: bench.has_noted("vpp_lost", "VPP closed the connection"))
+    with pytest.raises(DataplaneError):
+        await dataplane.dump()
+    away = await dataplane.status()
+    assert (away.is_up, away.times_lost, away.version) == (False, 1, before.version)
+    assert "VPP" in away.fault
+    await asyncio.to_thread(bench.bench.start_vpp)
+    await eventually(lambda: bench.has_noted("vpp_restored"))
+    watch.cancel()
+    assert await dataplane.status() == replace(before, times_lost=1)
+    assert (await dataplane.dump()).mobile_nodes == {ALICE.key: ALICE}
     bench.send("acc2", solicitation())
     bench.send_from_core(ACKNOWLEDGEMENT)
     await eventually(lambda: bench.signals and bench.messages)
@@ -206,20 +211,15 @@ async def test_vpp_whose_interfaces_come_late_is_waited_for(bench: AdaptersBench
     vpp = bench.bench.vpp
     commands = vpp.commands.splitlines()
     late = [line for line in commands if "acc1" in line]
-    with capture_logs() as logs:
-        watch = asyncio.create_task(bench.adapters.keep_connected(bench.resync))
-        vpp.kill()
-        vpp.commands = "\n".join(line for line in commands if line not in late) + "\n"
-        await asyncio.to_thread(bench.bench.start_vpp)
-        await eventually(
-            lambda: any(
-                entry["event"] == "vpp_not_back" and "acc1" in entry["reason"] for entry in logs
-            )
-        )
-        for line in late:
-            await asyncio.to_thread(vpp.cli, line)
-        await eventually(lambda: any(entry["event"] == "vpp_restored" for entry in logs))
-        watch.cancel()
+    watch = asyncio.create_task(bench.adapters.keep_connected(bench.resync, bench.notes.append))
+    vpp.kill()
+    vpp.commands = "\n".join(line for line in commands if line not in late) + "\n"
+    await asyncio.to_thread(bench.bench.start_vpp)
+    await eventually(lambda: bench.has_noted("vpp_not_back", "acc1"))
+    for line in late:
+        await asyncio.to_thread(vpp.cli, line)
+    await eventually(lambda: bench.has_noted("vpp_restored"))
+    watch.cancel()
     assert (await bench.adapters.dataplane.dump()).mobile_nodes == {ALICE.key: ALICE}
 
 

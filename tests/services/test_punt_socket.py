@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
+from mag.services import punt_socket
 from mag.services.access_link import NodeSignal
 from mag.services.punt_access_link import PuntAccessLink, UnknownSourceEvents
 from mag.services.punt_socket import PuntSocket
@@ -286,15 +287,53 @@ async def test_message_that_vpp_would_cut_off_is_not_sent(world: World) -> None:
     assert transport.send(bytes(2008), LMA)
 
 
-async def test_losses_are_counted_told_and_logged(world: World) -> None:
+async def test_losses_are_counted_and_told(world: World) -> None:
     """What finds our socket full is VPP's to count."""
     transport, _ = transport_of(world)
-    world.stats.losses = 7
-    with capture_logs() as logs:
+    told: list[int] = []
+    world.punt.on_losses(told.append)
+    for world.stats.losses in (7, 7, 9):
         await world.punt.count_losses()
-        await world.punt.count_losses()
-    assert transport.lost == 7
-    assert [entry["lost"] for entry in logs if entry["event"] == "punted_packets_lost"] == [7]
+    assert transport.lost == world.punt.lost == 9
+    assert told == [7, 2]
+
+
+async def test_socket_is_emptied_while_a_burst_is_handled(world: World) -> None:
+    """Its queue is short: what comes while one packet is handled must not wait for all others."""
+    handled: list[bytes] = []
+
+    def take(frame: EthernetFrame) -> None:
+        handled.append(frame.payload)
+        if len(handled) <= 400:
+            for _ in range(5):
+                world.deliver(CORE, framed(FROM_LMA))
+
+    world.punt.listen("core", IP_PROTOCOL_MOBILITY_HEADER, take)
+    for _ in range(10):
+        world.deliver(CORE, framed(FROM_LMA))
+    await until(lambda: len(handled) == 10 + 400 * 5)
+    assert world.punt.received == len(handled)
+
+
+def test_queue_is_long_for_our_socket_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    length = folder / "max_dgram_qlen"
+    length.write_text("10\n")
+    monkeypatch.setattr(punt_socket, "_QUEUE_LENGTH_FILE", length)
+    with punt_socket._long_queue():
+        assert length.read_text() == "4096"
+    assert length.read_text() == "10\n"
+
+
+def test_short_queue_is_told_in_one_line_where_we_may_not_make_it_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refuses_writers = Path("/proc/sys/kernel/random/entropy_avail")
+    monkeypatch.setattr(punt_socket, "_QUEUE_LENGTH_FILE", refuses_writers)
+    with capture_logs() as logs, punt_socket._long_queue():
+        pass
+    (entry,) = logs
+    assert entry["event"] == "punt_queue_short"
+    assert "net.unix.max_dgram_qlen to 4096" in entry["hint"]
 
 
 async def test_losses_go_on_from_where_they_were_when_vpp_restarts(world: World) -> None:
@@ -415,7 +454,7 @@ async def test_any_octets_are_handed_on_or_counted(world: World) -> None:
             world.deliver(random.choice((CORE, ACCESS, VLAN, PLAIN)), bytes(octets))
             sent += 1
             await until(lambda sent=sent: world.punt.received == sent)
-    counted = world.punt.discarded + transport.discarded + port.discarded
+    counted = transport.discarded + port.discarded
     assert counted.total() + len(messages) + len(signals) == sent
 
 

@@ -24,6 +24,7 @@ from dataplane.contract.vpp_bench import VppBench
 from mag.dataplane.reconciler import Reconciler
 from mag.protocol.settings import RESERVED_LINK_LAYER_ADDRESS
 from mag.services.access_link import NodeSignal
+from mag.services.event_log import LogEntry
 from mag.services.vpp_adapters import VppAdapters, VppSettings
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
 from mag.wire.ipv6 import IPv6Packet
@@ -62,6 +63,8 @@ class AdaptersBench:
         )
         self.reconciler = Reconciler(self.adapters.dataplane)
         self.signals: list[NodeSignal] = []
+        self.notes: list[LogEntry] = []
+        """What `keep_connected` told."""
         self.messages: list[tuple[bytes, object]] = []
         self._taps = in_namespace(
             bench.world, lambda: {name: tap_of(name) for name in (CORE, *LINKS)}
@@ -82,6 +85,10 @@ class AdaptersBench:
         for outcome in await self.reconciler.resync():
             if outcome.error is not None:
                 raise outcome.error
+
+    def has_noted(self, name: str, words: str = "") -> bool:
+        """Whether that was told, with these words in its facts."""
+        return any(note.name == name and words in str(note.facts) for note in self.notes)
 
     async def close(self) -> None:
         """As the daemon does."""

@@ -60,6 +60,7 @@ class FakeTransport:
 
     def __init__(self, lma: FakeLma) -> None:
         self.received = self.lost = self.send_failures = 0
+        self.discarded: Counter[str] = Counter()
         self.is_answering = True
         self.status = 0
         self.sent: list[bytes] = []

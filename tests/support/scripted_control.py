@@ -46,6 +46,9 @@ DATAPLANE: Document = {
     "version": "1",
     "limitations": ["cannot fly"],
     "missing": ["without wings: no gliding"],
+    "is_up": False,
+    "fault": "it fell asleep",
+    "times_lost": 2,
     "tunnels": [
         {
             "lma": "lma1",
@@ -61,7 +64,11 @@ COUNTERS: Document = {
     "signalling": {"received": 5, "lost_before_us": 0, "send_failures": 0, "peers": [PEER_ROW]},
     "discarded": {"bad_checksum": 4},
     "access": {"discarded": {"bad_hop_limit": 2}, "attachments_refused": {"no_service": 3}},
-    "dataplane": {"drops": {"unknown_source": 7}, "failures": {"set tunnel": 1}},
+    "dataplane": {
+        "drops": {"unknown_source": 7},
+        "failures": {"set tunnel": 1},
+        "faults": {"punted_packets_lost": 9},
+    },
     "bindings": [BINDING_ROW],
 }
 METRICS = "mag_bindings 1.0\n"

@@ -78,7 +78,10 @@ def _heartbeat(liveness: Document) -> str:
 
 def dataplanes(documents: list[Document]) -> Iterable[RenderableType]:
     """The packet paths."""
-    table = _table("gateway", "packet path", "version", "nodes", "access links", "tunnels")
+    table = _table(
+        "gateway", "packet path", "version", "state", "times lost", "nodes", "access links",
+        "tunnels",
+    )  # fmt: skip
     for document in documents:
         tunnels = (
             f"{tunnel['proxy_care_of_address']} > {tunnel['lma_address']} "
@@ -90,6 +93,8 @@ def dataplanes(documents: list[Document]) -> Iterable[RenderableType]:
             document["gateway"],
             document["name"],
             document["version"],
+            "up" if document["is_up"] else f"lost: {document['fault']}",
+            document["times_lost"],
             document["mobile_nodes"],
             ", ".join(document["access_links"]),
             "\n".join(tunnels) or "-",
@@ -139,6 +144,8 @@ def _flat(document: Document) -> Iterable[tuple[str, int]]:
         yield f"packet dropped: {reason}", count
     for operation, count in document["dataplane"]["failures"].items():
         yield f"packet path failed: {operation}", count
+    for fault, count in document["dataplane"]["faults"].items():
+        yield f"between packet path and gateway: {fault}", count
 
 
 def _table(*columns: str) -> Table:

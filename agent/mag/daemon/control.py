@@ -9,7 +9,14 @@ from typing import Final
 from mag import __version__
 from mag.config.model import AttachTrigger
 from mag.daemon.gateway import Gateway
-from mag.dataplane.base import DROP_REASONS, BindingCounters, DataplaneCounters, DataplaneError
+from mag.dataplane.base import (
+    DROP_REASONS,
+    BindingCounters,
+    DataplaneCounters,
+    DataplaneError,
+    DataplaneStatus,
+    ForwardingState,
+)
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
@@ -62,7 +69,7 @@ class Control:
         """The packet path, its limitations, and what of ours is in it."""
         try:
             status = await self._gateway.dataplane.status()
-            found = await self._gateway.dataplane.dump()
+            found = await self._gateway.dataplane.dump() if status.is_up else ForwardingState()
         except DataplaneError as error:
             raise ControlError(str(error)) from None
         return {
@@ -70,6 +77,9 @@ class Control:
             "version": status.version,
             "limitations": list(status.limitations),
             "missing": list(status.missing),
+            "is_up": status.is_up,
+            "fault": status.fault,
+            "times_lost": status.times_lost,
             "tunnels": [
                 {
                     "lma": self._lma(tunnel.lma_address),
@@ -95,7 +105,7 @@ class Control:
                 "send_failures": transport.send_failures,
                 "peers": self.peers(),
             },
-            "discarded": dict(gateway.core.discarded),
+            "discarded": dict(gateway.core.discarded + transport.discarded),
             "access": {
                 "discarded": dict(discarded_on_access_links(gateway.ports)),
                 "attachments_refused": dict(gateway.attachments.refused),
@@ -103,13 +113,19 @@ class Control:
             "dataplane": {
                 "drops": {reason: dataplane.drops.get(reason, 0) for reason in DROP_REASONS},
                 "failures": dict(gateway.forwarding.failures),
+                "faults": dict(dataplane.faults),
             },
             "bindings": self._rows(gateway.core.binding_update_list, dataplane),
         }
 
     async def metrics(self) -> bytes:
         """The same for Prometheus."""
-        return self._gateway.metrics.render(await self._read_counters())
+        try:
+            status = await self._gateway.dataplane.status()
+        except DataplaneError as error:
+            kind = self._gateway.configuration.dataplane.kind
+            status = DataplaneStatus(kind, version="", is_up=False, fault=str(error))
+        return self._gateway.metrics.render(await self._read_counters(), status)
 
     async def attach(self, request: AttachRequest) -> Document:
         """Attach a node on the word of the access network."""

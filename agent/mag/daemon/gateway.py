@@ -73,9 +73,13 @@ class Adapters:
     link_states: Callable[[Collection[str]], AsyncIterator[LinkState]]
     """Tells the state of each named interface, then every change."""
     keep_connected: (
-        Callable[[Callable[[], Awaitable[object]]], Coroutine[Any, Any, None]] | None
+        Callable[
+            [Callable[[], Awaitable[object]], Callable[[LogEntry], None]], Coroutine[Any, Any, None]
+        ]
+        | None
     ) = None
-    """For a packet path that may go and come back: restores it, with what it is called with."""
+    """For a packet path that may go and come back: restores it and tells of it, with what it is
+    called with."""
 
 
 class Gateway:
@@ -173,7 +177,7 @@ class Gateway:
             self._tasks.create_task(self._watch_links()),
         ]
         if self._keep_connected is not None:
-            restoring = self._keep_connected(self._resync)
+            restoring = self._keep_connected(self._resync, self.note)
             self._background.append(self._tasks.create_task(restoring))
 
     async def _resync(self) -> None:

@@ -122,6 +122,8 @@ class DataplaneCounters:
     """By binding id."""
     drops: Mapping[str, int] = field(default_factory=dict)
     """Packets by reason; the same reason names on every path (DROP_REASONS)."""
+    faults: Mapping[str, int] = field(default_factory=dict)
+    """What went wrong between the path and the agent, by kind; each path has its own."""
 
 
 DROP_REASONS: Mapping[str, str] = {
@@ -144,6 +146,12 @@ class DataplaneStatus:
     """What this path cannot do, in words."""
     missing: tuple[str, ...] = ()
     """What it could do elsewhere, but not on this machine as it is, in words."""
+    is_up: bool = True
+    """Whether it can be asked and changed now; one that has gone is waited for."""
+    fault: str = ""
+    """Why it is not up."""
+    times_lost: int = 0
+    """How often it went while we served."""
 
 
 class Dataplane(Protocol):
@@ -171,4 +179,4 @@ class Dataplane(Protocol):
         """Read all counters."""
 
     async def status(self) -> DataplaneStatus:
-        """Name, version and limitations."""
+        """Name, version and limitations; for a path that has gone, as they were."""

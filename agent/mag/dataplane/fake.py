@@ -5,7 +5,7 @@ For tests of everything above the packet path, and the reference of what the oth
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
@@ -56,11 +56,14 @@ class FakeDataplane:
         self._counters: dict[int, BindingCounters] = {}
         self._drops = dict.fromkeys(DROP_REASONS, 0)
         self._faults: list[_Fault] = []
+        self._times_lost = 0
         self._may_answer = asyncio.Event()
         self._may_answer.set()
         self.batches: list[tuple[Operation, ...]] = []
         """What each call of `apply` was given."""
         self.dumps = 0
+        self.faults: Mapping[str, int] = {}
+        """What `counters` tells of them."""
         self.missing: tuple[str, ...] = ()
         """What `status` says that this machine lacks."""
 
@@ -76,6 +79,7 @@ class FakeDataplane:
         """Lose everything; every call raises DataplaneError until the next `open`."""
         self._forget()
         self._is_open = False
+        self._times_lost += 1
 
     def hold(self) -> None:
         """Let `apply` wait before it does anything, until `release`."""
@@ -155,11 +159,19 @@ class FakeDataplane:
         return DataplaneCounters(
             bindings={key: self._counters.get(key, BindingCounters()) for key in self._nodes},
             drops=dict(self._drops),
+            faults=self.faults,
         )
 
     async def status(self) -> DataplaneStatus:
         """As the test has it."""
-        return DataplaneStatus(name="fake", version="1", missing=self.missing)
+        return DataplaneStatus(
+            name="fake",
+            version="1",
+            missing=self.missing,
+            is_up=self._is_open,
+            fault="" if self._is_open else "crashed",
+            times_lost=self._times_lost,
+        )
 
     def _check_open(self, operation: str) -> None:
         if not self._is_open:

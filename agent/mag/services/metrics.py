@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mag.dataplane.base import DataplaneCounters
+from mag.dataplane.base import DataplaneCounters, DataplaneStatus
 from mag.protocol.lma_peer import PeerState
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkPort
@@ -57,9 +57,10 @@ class Metrics:
             registry=self._registry,
         )
 
-    def render(self, dataplane: DataplaneCounters) -> bytes:
-        """The exposition text; packet path counters as just read."""
+    def render(self, dataplane: DataplaneCounters, status: DataplaneStatus) -> bytes:
+        """The exposition text; packet path counters and status as just read."""
         self._collector.dataplane = dataplane
+        self._collector.status = status
         return generate_latest(self._registry)
 
 
@@ -67,6 +68,7 @@ class _Collector(Collector):
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self.dataplane = DataplaneCounters()
+        self.status = DataplaneStatus(name="", version="", is_up=False)
 
     def collect(self) -> Iterable[Metric]:
         yield self._bindings()
@@ -124,7 +126,10 @@ class _Collector(Collector):
     def _faults(self) -> Iterable[Metric]:
         sources = self._sources
         yield _tally(
-            "mag_discarded", "Mobility Headers without effect", "reason", sources.gateway.discarded
+            "mag_discarded",
+            "Mobility Headers without effect",
+            "reason",
+            sources.gateway.discarded + sources.transport.discarded,
         )
         yield _tally(
             "mag_access_discarded",
@@ -144,12 +149,21 @@ class _Collector(Collector):
             "operation",
             sources.dataplane_failures,
         )
+        yield _tally(
+            "mag_dataplane_faults",
+            "What went wrong between the packet path and the agent",
+            "fault",
+            self.dataplane.faults,
+        )
         transport = sources.transport
         yield _single("mag_transport_received", "Mobility Headers received", transport.received)
         yield _single("mag_transport_lost", "Mobility Headers lost before us", transport.lost)
         yield _single("mag_transport_send_failures", "Refused by our host", transport.send_failures)
 
     def _forwarding(self) -> Iterable[Metric]:
+        is_up = int(self.status.is_up)
+        yield GaugeMetricFamily("mag_dataplane_up", "1: the packet path is there", value=is_up)
+        yield _single("mag_dataplane_lost", "Times that it went", self.status.times_lost)
         yield _tally("mag_dropped_packets", "Dropped packets", "reason", self.dataplane.drops)
         bindings = self.dataplane.bindings.values()
         # Gauges: what a binding has counted goes when the binding goes.

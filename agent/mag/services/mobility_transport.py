@@ -5,6 +5,7 @@ import contextlib
 import errno
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import Final, Protocol
@@ -39,6 +40,10 @@ class MobilityTransport(Protocol):
     send_failures: int
     """Messages that the local stack refused to send."""
 
+    @property
+    def discarded(self) -> Counter[str]:
+        """Messages that are not for us, by reason."""
+
     def open(self, receive: ReceiveMessage) -> None:
         """Begin to receive. Raises TransportError."""
 
@@ -56,6 +61,8 @@ class RawSocketTransport:
         self.received = 0
         self.lost = 0
         self.send_failures = 0
+        self.discarded: Counter[str] = Counter()
+        """Empty: the kernel hands over none but ours."""
         self._address = proxy_care_of_address
         self._socket: socket.socket | None = None
         self._receive: ReceiveMessage | None = None

@@ -9,7 +9,7 @@ VPP alone.
 import asyncio
 import contextlib
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -28,15 +28,16 @@ from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER
 
 LOSS_CHECK_S: Final = 1.0
 """Shortest time between two looks at VPP's count of losses."""
-ENOUGH_DATAGRAMS: Final = 512
-"""A shorter net.unix.max_dgram_qlen loses answers in every burst; VPP's own limit comes next."""
+ENOUGH_DATAGRAMS: Final = 4096
+"""What our socket's queue shall hold; at the kernel's 10 each burst loses answers."""
 
 _DESCRIPTOR: Final = Struct("=II")
 """Interface and action, in host order."""
 _LARGEST_DATAGRAM: Final = 65_535
 _LARGEST_SENT: Final = 2048
 """VPP cuts off what does not fit in one of its buffers."""
-_DATAGRAMS_PER_WAKEUP: Final = 1024
+_PACKETS_PER_TURN: Final = 64
+_MOST_WAITING: Final = 16_384
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _LONGEST_PATH: Final = 107
 _SOCKET_MODE: Final = 0o660
@@ -94,12 +95,15 @@ class PuntSocket:
         self._stats = stats
         self._path = path
         self._socket: socket.socket | None = None
+        self._waiting: deque[bytes] = deque()
+        """Received, but not handed on yet."""
+        self._next_turn: asyncio.Handle | None = None
         self._server = ""
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._loss_check: asyncio.Task[None] | None = None
         self._losses_seen = 0
         """What VPP had counted at the last look; it counts from its own start."""
-        self._loss_listener: Callable[[int], None] | None = None
+        self._loss_listeners: list[Callable[[int], None]] = []
 
     async def open(self) -> None:
         """Make our socket if there is none, and have VPP punt to it; after each VPP start again.
@@ -109,7 +113,6 @@ class PuntSocket:
         if self._socket is None:
             self._socket = self._bind()
             asyncio.get_running_loop().add_reader(self._socket, self._drain)
-            _warn_of_short_queue()
         self._losses_seen = await self._stats.punt_losses()
         for punt in _registrations():
             reply = await self._client.call(
@@ -148,14 +151,18 @@ class PuntSocket:
         return self._send(out, PuntAction.ROUTE_IPV6, packet)
 
     def on_losses(self, listener: Callable[[int], None]) -> None:
-        """Have `lost` told whenever it has risen."""
-        self._loss_listener = listener
+        """Have it told, whenever packets were lost, how many."""
+        self._loss_listeners.append(listener)
 
     def close(self) -> None:
         """Stop receiving; VPP drops and counts what it goes on to punt."""
         if self._loss_check is not None:
             self._loss_check.cancel()
             self._loss_check = None
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+        self._waiting.clear()
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
@@ -169,19 +176,15 @@ class PuntSocket:
         if rise <= 0:
             return
         self.lost += rise
-        if self._loss_listener is not None:
-            self._loss_listener(self.lost)
-        _log.warning(
-            "punted_packets_lost",
-            lost=rise,
-            hint="raise net.unix.max_dgram_qlen before the agent starts",
-        )
+        for listener in self._loss_listeners:
+            listener(rise)
 
     def _bind(self) -> socket.socket:
         if len(self._path.encode()) > _LONGEST_PATH:
             reason = f"longer than {_LONGEST_PATH} octets"
             raise PuntSocketError("bind punt socket", reason, target=self._path)
-        ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with _long_queue():
+            ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS)
@@ -207,21 +210,29 @@ class PuntSocket:
         return True
 
     def _drain(self) -> None:
-        """Empty the socket first, then hand on: its queue is what is short."""
-        datagrams = list(self._waiting())
-        for datagram in datagrams:
-            self._take(datagram)
-        if datagrams and self._loss_check is None:
-            self._loss_check = asyncio.create_task(self._check_losses())
+        """Empty the socket, and again after each packet that is handed on.
 
-    def _waiting(self) -> Iterator[bytes]:
-        for _ in range(_DATAGRAMS_PER_WAKEUP):
-            if self._socket is None:
-                return
+        VPP's own send buffer of 64 KiB has room for a hundred and some packets, as many as a burst
+        brings while a few are handled. A limited number each turn, so that others get theirs.
+        """
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+        self._receive()
+        for _ in range(min(_PACKETS_PER_TURN, len(self._waiting))):
+            self._take(self._waiting.popleft())
+            self._receive()
+        if self._waiting:
+            self._next_turn = asyncio.get_running_loop().call_soon(self._drain)
+
+    def _receive(self) -> None:
+        while self._socket is not None and len(self._waiting) < _MOST_WAITING:
             try:
-                yield self._socket.recv(_LARGEST_DATAGRAM)
+                self._waiting.append(self._socket.recv(_LARGEST_DATAGRAM))
             except BlockingIOError:
                 return
+            if self._loss_check is None:
+                self._loss_check = asyncio.create_task(self._check_losses())
 
     def _take(self, datagram: bytes) -> None:
         self.received += 1
@@ -275,10 +286,23 @@ def _next_header(packet: bytes) -> int:
     return packet[_NEXT_HEADER_OFFSET]
 
 
-def _warn_of_short_queue() -> None:
-    try:
-        length = int(_QUEUE_LENGTH_FILE.read_text())
-    except OSError:
+@contextlib.contextmanager
+def _long_queue() -> Iterator[None]:
+    """Sockets made meanwhile have room for a burst, where we may arrange it.
+
+    A socket takes over net.unix.max_dgram_qlen when it is made: nobody else's is changed.
+    """
+    before = _QUEUE_LENGTH_FILE.read_text()
+    if int(before) >= ENOUGH_DATAGRAMS:
+        yield
         return
-    if length < ENOUGH_DATAGRAMS:
-        _log.warning("punt_queue_short", max_dgram_qlen=length, recommended=ENOUGH_DATAGRAMS)
+    try:
+        _QUEUE_LENGTH_FILE.write_text(str(ENOUGH_DATAGRAMS))
+    except OSError:  # we are not root, or /proc/sys is read-only
+        hint = f"have root set net.unix.max_dgram_qlen to {ENOUGH_DATAGRAMS} before the start"
+        _log.warning("punt_queue_short", packets=int(before), hint=hint)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            _QUEUE_LENGTH_FILE.write_text(before)

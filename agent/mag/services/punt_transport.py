@@ -34,13 +34,17 @@ class PuntTransport:
         self.received = 0
         self.lost = 0
         self.send_failures = 0
-        self.discarded: Counter[str] = Counter()
-        """Messages that are not for us, by reason."""
         self._punt = punt
+        self._not_for_us: Counter[str] = Counter()
         self._address = proxy_care_of_address
         self._core_interfaces = core_interfaces
         self._lma_addresses = frozenset(lma_addresses)
         self._receive: ReceiveMessage | None = None
+
+    @property
+    def discarded(self) -> Counter[str]:
+        """Messages that are not for us, and punted packets that are nobody's, by reason."""
+        return self._not_for_us + self._punt.discarded
 
     def open(self, receive: ReceiveMessage) -> None:
         """Begin to receive; the punt socket is open."""
@@ -71,18 +75,18 @@ class PuntTransport:
 
     def _note_losses(self, lost: int) -> None:
         # Of all that VPP punts: it does not count one kind of packet apart from another.
-        self.lost = lost
+        self.lost += lost
 
     def _take(self, frame: EthernetFrame) -> None:
         try:
             packet = IPv6Packet.decode(frame.payload)
         except WireError as error:
-            self.discarded[error.reason] += 1
+            self._not_for_us[error.reason] += 1
             return
         if packet.destination != self._address:
-            self.discarded["wrong_destination"] += 1
+            self._not_for_us["wrong_destination"] += 1
         elif packet.source not in self._lma_addresses:
-            self.discarded["unknown_sender"] += 1
+            self._not_for_us["unknown_sender"] += 1
         elif self._receive is not None:
             self.received += 1
             self._receive(packet.payload, packet.source)

@@ -12,6 +12,7 @@ from mag.dataplane.vpp.client import DEFAULT_API_SOCKET, VppClient, keep_connect
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.dataplane.vpp.shared_layout import CORE_TABLE, TableId
 from mag.dataplane.vpp.stats import DEFAULT_STATS_SOCKET, StatsSegment
+from mag.services.event_log import Level, LogEntry
 from mag.services.punt_access_link import PuntAccessLink, UnknownSourceEvents
 from mag.services.punt_socket import PuntSocket
 from mag.services.punt_transport import PuntTransport
@@ -54,10 +55,12 @@ class VppAdapters:
         access_links: Mapping[str, bool],
     ) -> None:
         """access_links: by interface, whether any packet of an unknown node is a signal."""
+        self._note: Callable[[LogEntry], None] = _write_to_log
         self.client = VppClient(settings.api_socket)
         interfaces = InterfaceDirectory(self.client)
         stats = StatsSegment(settings.stats_socket)
         self.punt = PuntSocket(self.client, interfaces, stats, settings.punt_socket)
+        self.punt.on_losses(self._note_losses)
         self.unknown_sources = UnknownSourceEvents(self.client, interfaces)
         self.link_monitor = VppLinkMonitor(self.client, interfaces)
         self.transport = PuntTransport(
@@ -93,12 +96,18 @@ class VppAdapters:
             ),
         )
 
-    async def keep_connected(self, resync: Callable[[], Awaitable[object]]) -> None:
+    async def keep_connected(
+        self,
+        resync: Callable[[], Awaitable[object]],
+        note: Callable[[LogEntry], None],
+    ) -> None:
         """Whenever VPP goes, say so, wait for it and put everything back; until cancelled.
 
         resync: puts back bindings, LMAs and access links; raises DataplaneError, to be called
         again, for what could not be put back: VPP's own start-up commands may be half-way.
+        note: told of everything that happens to the path from now on.
         """
+        self._note = note
 
         async def restore() -> None:
             await self.dataplane.open()
@@ -110,12 +119,25 @@ class VppAdapters:
             nonlocal last_reason
             if str(error) != last_reason:
                 last_reason = str(error)
-                _log.warning("vpp_not_back", reason=last_reason)
+                note(LogEntry("vpp_not_back", Level.WARNING, {"reason": last_reason}))
+
+        def restored() -> None:
+            nonlocal last_reason
+            last_reason = ""
+            note(LogEntry("vpp_restored", Level.INFO, {"times_lost": self.client.times_lost}))
 
         await keep_connected(
             self.client,
             restore,
-            lost=lambda reason: _log.error("vpp_lost", reason=reason),
+            lost=lambda reason: note(LogEntry("vpp_lost", Level.ERROR, {"reason": reason})),
             failed=failed,
-            restored=lambda: _log.info("vpp_restored", session=self.client.sessions),
+            restored=restored,
         )
+
+    def _note_losses(self, lost: int) -> None:
+        facts = {"lost": lost, "total": self.punt.lost}
+        self._note(LogEntry("punted_packets_lost", Level.WARNING, facts))
+
+
+def _write_to_log(entry: LogEntry) -> None:
+    getattr(_log, entry.level.value)(entry.name, **entry.facts)

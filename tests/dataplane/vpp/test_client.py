@@ -120,7 +120,9 @@ async def test_silence_ends_in_a_timeout_and_the_late_answer_is_nobodys(vpp: Fak
     vpp.is_silent = False
     vpp.held.pop()()
     assert (await client.call("probe", value=2)).retval == 2
+    assert client.unexpected == 1
     await client.close()
+    assert client.unexpected == 1
 
 
 async def test_silent_handshake_ends_in_a_timeout(vpp: FakeVpp) -> None:
@@ -202,8 +204,10 @@ async def test_vpp_that_comes_back_is_restored_however_often_that_fails(vpp: Fak
             restored=restored,
         )
     )
+    assert (client.absence, client.times_lost) == ("", 0)
     await vpp.stop()
     await until(lambda: "VPP closed the connection" in reports)
+    assert (client.absence, client.times_lost) == ("VPP closed the connection", 1)
     await vpp.start()
     async with asyncio.timeout(10):
         await done.wait()
@@ -211,4 +215,5 @@ async def test_vpp_that_comes_back_is_restored_however_often_that_fails(vpp: Fak
     assert reports[0] == "VPP closed the connection"
     assert reports[-2:] == ["core is not there yet", "restored"]
     assert client.sessions == 2
+    assert (client.absence, client.times_lost) == ("", 1)
     await client.close()

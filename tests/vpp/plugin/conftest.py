@@ -26,8 +26,8 @@ def _running_gateway(installation: VppInstallation, **options: int) -> Iterator[
     # a socket's path holds 107 octets: pytest's own directories may be longer
     with tempfile.TemporaryDirectory(prefix="mag-vpp-") as run:
         vpp = VppProcess(installation, Path(run), **options)
-        vpp.start()
         try:
+            vpp.start()
             gateway = Gateway(vpp)
             gateway.build()
             yield gateway

@@ -5,6 +5,7 @@ import os
 import queue
 import struct
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,11 @@ class VppProcess(vpp_process.VppProcess):
     def start(self, spawn: Callable[[Callable[[], object]], object] | None = None) -> None:
         """Start and connect; raises LabError with VPP's output if it does not come up."""
         super().start(spawn)
-        self._client = VPPApiClient(
-            bootstrapapi=True, server_address=str(self.files.api_socket), read_timeout=20
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # papi reads its own files so
+            self._client = VPPApiClient(
+                bootstrapapi=True, server_address=str(self.files.api_socket), read_timeout=20
+            )
         self._client.connect("mag-test")
         self._client.register_event_callback(lambda _name, event: self._events.put(event))
         self.api = CheckedApi(self._client.api)
@@ -89,9 +92,10 @@ class VppProcess(vpp_process.VppProcess):
         if self._client is not None:
             with contextlib.suppress(OSError):
                 self._client.disconnect()
-        fate = "" if self.is_running() else self.fate()
+        died = not self.is_running()
+        fate = self.fate()
         super().stop()
-        if fate:
+        if died:
             raise RuntimeError(f"VPP died: {fate}")
 
     def cli(self, command: str) -> str:

@@ -1,6 +1,7 @@
 """The packet path of VPP: records to the binary API and back."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -84,6 +85,7 @@ class VppDataplane:
         )
         self._links = AccessInterfaces(client, interfaces, mobility_table)
         self._built_in_session = 0
+        self._last_status = DataplaneStatus(name="vpp", version="unknown")
 
     async def open(self) -> None:
         """Connect if need be, check this VPP, build what all bindings share.
@@ -150,15 +152,32 @@ class VppDataplane:
         return outcomes
 
     async def counters(self) -> DataplaneCounters:
-        """Bindings from the plugin, drop reasons from the stats segment."""
+        """Bindings from the plugin, drop reasons and losses from the stats segment."""
         self._check_built("counters")
         bindings: dict[int, BindingCounters] = {}
         async for messages in self._binding_pages():
             bindings |= binding_messages.unpack_counters(messages)
-        return DataplaneCounters(bindings, await self._stats.drops())
+        faults = {
+            "punted_packets_lost": await self._stats.punt_losses(),
+            "unexpected_replies": self._client.unexpected,
+        }
+        return DataplaneCounters(bindings, await self._stats.drops(), faults)
 
     async def status(self) -> DataplaneStatus:
-        """Release of VPP and plugin, and what this path cannot do."""
+        """Release of VPP and plugin, what this path cannot do, and whether VPP is there."""
+        if self._is_built():
+            self._last_status = await self._ask_status()
+            fault = ""
+        else:
+            fault = self._client.absence or "VPP is back and being set up"
+        return replace(
+            self._last_status,
+            is_up=not fault,
+            fault=fault,
+            times_lost=self._client.times_lost,
+        )
+
+    async def _ask_status(self) -> DataplaneStatus:
         release = (await self._client.call("show_version")).version
         plugin = await self._client.call("mag_plugin_get")
         return DataplaneStatus(
@@ -170,8 +189,11 @@ class VppDataplane:
             ),
         )
 
+    def _is_built(self) -> bool:
+        return self._client.is_connected and self._built_in_session == self._client.sessions
+
     def _check_built(self, operation: str) -> None:
-        if self._built_in_session != self._client.sessions or not self._client.is_connected:
+        if not self._is_built():
             raise DataplaneError(operation, "VPP is away, or back but not set up yet")
 
     async def _check_plugin(self) -> None:

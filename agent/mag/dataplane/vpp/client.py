@@ -39,12 +39,32 @@ class VppClient:
         self._window = window
         self._definitions: MessageDefinitions | None = None
         self._connection: Connection | None = None
+        self._absence = "not connected"
+        self._unexpected_before = 0
         self._event_handlers: defaultdict[str, list[EventHandler]] = defaultdict(list)
 
     @property
     def is_connected(self) -> bool:
         """Whether calls have a chance now."""
         return self._connection is not None and not self._connection.ended.done()
+
+    @property
+    def times_lost(self) -> int:
+        """How many of the connections have ended by themselves."""
+        return self.sessions - self.is_connected
+
+    @property
+    def absence(self) -> str:
+        """Why there is no connection; empty if there is one."""
+        if self._connection is None:
+            return self._absence
+        return self._connection.ended.result() if self._connection.ended.done() else ""
+
+    @property
+    def unexpected(self) -> int:
+        """Messages that answered nothing we waited for, over all connections."""
+        now = self._connection.unexpected if self._connection is not None else 0
+        return self._unexpected_before + now
 
     async def connect(self) -> None:
         """Connect once, unless connected.
@@ -66,15 +86,15 @@ class VppClient:
                 event_handlers=self._event_handlers,
             )
         except OSError as error:
-            raise VppUnreachableError(
-                "connect", _unreachable_reason(error), target=self.api_socket
-            ) from error
+            self._absence = _unreachable_reason(error)
+            raise VppUnreachableError("connect", self._absence, target=self.api_socket) from error
         self.sessions += 1
 
     async def close(self) -> None:
         """End the connection. What we made in VPP stays; event registrations go."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._unexpected_before += connection.unexpected
             await connection.close()
 
     async def lost(self) -> str:

@@ -10,12 +10,9 @@ from mag.lab.packet_path.vpp_installation import VppInstallation
 from mag.lab.packet_path.vpp_instance import VppInstance
 from mag.lab.world import linux_calls, topology
 from mag.lab.world.links import Links
-from mag.lab.world.network_namespace import inside_network_namespace
-from mag.services.punt_socket import ENOUGH_DATAGRAMS
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where VPP makes its API segment
 _SHARED_MEMORY_OPTIONS: Final = "size=512m,mode=1777"
-_QUEUE_LENGTH: Final = Path("/proc/sys/net/unix/max_dgram_qlen")
 
 
 class VppPacketPath:
@@ -49,8 +46,7 @@ class VppPacketPath:
     async def start(self, links: Links) -> str:
         """One VPP for each gateway; returns when all have their interfaces."""
         _make_private_shared_memory()
-        for gateway, instance in self._instances.items():
-            _lengthen_datagram_queues(gateway)
+        for instance in self._instances.values():
             await instance.prepare(links)
             instance.start()
         releases = [await instance.ready() for instance in self._instances.values()]
@@ -92,9 +88,3 @@ def _make_private_shared_memory() -> None:
         linux_calls.mount("tmpfs", _SHARED_MEMORY, "tmpfs", guarded, _SHARED_MEMORY_OPTIONS)
     except OSError as error:
         raise LabError(f"private shared memory is not permitted here: {error}") from error
-
-
-def _lengthen_datagram_queues(gateway: str) -> None:
-    """Before the gateway makes its punt socket, which keeps the length it was made with."""
-    with inside_network_namespace(gateway):
-        _QUEUE_LENGTH.write_text(str(ENOUGH_DATAGRAMS), encoding="ascii")

@@ -56,7 +56,7 @@ class VppProcess:
         while not self._answers():
             if not self.is_running() or time.monotonic() > deadline:
                 fate = self.fate()
-                self.stop()
+                self._end(signal.SIGTERM)
                 raise LabError(f"VPP did not start: {fate}")
             time.sleep(_POLL_INTERVAL_S)
 

@@ -107,8 +107,9 @@ class VppStartup:
         yield f"plugins {{ path {':'.join(map(str, self.plugin_folders))} {self._plugins()} }}"
 
     def _plugins(self) -> str:
-        ours = () if self.max_bindings is None else (PLUGIN_FILE,)
+        is_loaded = self.max_bindings is not None
+        ours = f"plugin {PLUGIN_FILE} {{ {'enable' if is_loaded else 'disable'} }}"
         if self.plugins is None:
-            return ""
-        enabled = (f"plugin {plugin} {{ enable }}" for plugin in (*self.plugins, *ours))
-        return " ".join(["plugin default { disable }", *enabled])
+            return ours
+        enabled = (f"plugin {plugin} {{ enable }}" for plugin in self.plugins)
+        return " ".join(["plugin default { disable }", *enabled, ours])
