@@ -157,6 +157,7 @@ def test_gateways_of_a_held_lab_are_asked_all_and_changed_one_by_one(
         held_since=0.0,
         nodes=("mag1", "mag2"),
         gateway_sockets={"mag1": Path(socket), "mag2": Path(socket)},
+        anchor_socket=Path("/nowhere"),
     )
     monkeypatch.setattr(gateways, "find_held_lab", lambda: lab)
     assert len(json.loads(mag("show", "bindings", "--json").stdout)["bindings"]) == 2

@@ -79,11 +79,14 @@ class Gateway:
         lma = topology.LMA_ADDRESS
         octets = mobility_header.encode(message, self._address, lma)
         self._signalling.sendto(octets, (str(lma), 0))
-        async with asyncio.timeout(TIMEOUT_S):
-            answer = await self._loop.sock_recv(self._signalling, 2048)
-        decoded = mobility_header.decode(answer, lma, self._address)
+        decoded = mobility_header.decode(await self.received(), lma, self._address)
         assert isinstance(decoded, ProxyBindingAcknowledgement)
         return decoded
+
+    async def received(self) -> bytes:
+        """The next Mobility Header message."""
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self._loop.sock_recv(self._signalling, 2048)
 
     async def tunnelled(self, within_s: float) -> bytes | None:
         """The next tunnel packet, outer IPv6 header first; None when none comes."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mag.cli import lab_tell
 from mag.lab.anchor.local_mobility_anchor import run as run_local_mobility_anchor
 from mag.lab.options import LabOptions, PacketPath, Scenario
 from mag.lab.run import exec_in_lab, run_lab
@@ -13,6 +14,8 @@ app = typer.Typer(
     help="A PMIPv6 domain in private namespaces, with real kernels as mobile nodes.",
     invoke_without_command=True,
 )
+
+app.add_typer(lab_tell.app, name="tell")
 
 
 @app.callback()
@@ -33,12 +36,15 @@ def lab(
         Path | None, typer.Option(help="Write every packet of the lab to this pcapng file.")
     ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Leave it running until Ctrl-C.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Of all chance; the run says which it took.")
+    ] = None,
 ) -> None:
     """Run a scenario; exit 0 only if every step held. Needs root."""
     if context.invoked_subcommand is not None:
         return
     options = LabOptions(
-        scenario=scenario, dataplane=dataplane, as_json=as_json, pcap=pcap, hold=hold
+        scenario=scenario, dataplane=dataplane, as_json=as_json, pcap=pcap, hold=hold, seed=seed
     )
     raise typer.Exit(run_lab(options))
 
@@ -58,6 +64,10 @@ def exec_(
 @app.command()
 def lma(
     config: Annotated[Path, typer.Option(help="Such as configs/lab-lma.yaml.")],
+    control: Annotated[
+        Path | None, typer.Option(help="Socket for `mag lab tell lma`; none without it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all chance in what it does wrong.")] = None,
 ) -> None:
     """Run the reference LMA in the current network namespace."""
-    raise typer.Exit(run_local_mobility_anchor(config))
+    raise typer.Exit(run_local_mobility_anchor(config, control=control, seed=seed))

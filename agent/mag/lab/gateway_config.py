@@ -7,11 +7,14 @@ import yaml
 
 from mag.lab.held import gateway_socket
 from mag.lab.packet_path.base import GatewayPacketPath
+from mag.lab.plan import USUAL, LabPlan
 from mag.lab.world import topology
 from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY
 
 
-def write_gateway_config(gateway: topology.Gateway, packet_path: GatewayPacketPath) -> Path:
+def write_gateway_config(
+    gateway: topology.Gateway, packet_path: GatewayPacketPath, plan: LabPlan = USUAL
+) -> Path:
     """configs/mag.yaml's shape for one gateway of the lab; returns the file."""
     document = {
         "identity": gateway.name,
@@ -21,22 +24,23 @@ def write_gateway_config(gateway: topology.Gateway, packet_path: GatewayPacketPa
         "policy": {
             "nodes": {
                 node.mn_id: {"link_layer_addresses": [node.link_layer_address], "lma": "lma"}
-                for node in topology.MOBILE_NODES
+                for node in plan.nodes
             }
         },
+        "protocol": dict(plan.protocol),
         "dataplane": packet_path.gateway_section(gateway.name),
         "admin": {"socket": gateway_socket(gateway.name)},
     }
     return _write(gateway.name, document)
 
 
-def write_anchor_config() -> Path:
+def write_anchor_config(plan: LabPlan = USUAL) -> Path:
     """configs/lab-lma.yaml's shape for the lab's LMA; returns the file."""
     document = {
         "address": topology.LMA_ADDRESS,
         "core_interface": topology.CORE_INTERFACE,
         "prefix_pool": topology.PREFIX_POOL,
-        "nodes": [{"mn_id": node.mn_id} for node in topology.MOBILE_NODES],
+        "nodes": [{"mn_id": node.mn_id} for node in plan.nodes],
         "gateways": [gateway.proxy_care_of_address for gateway in topology.GATEWAYS],
     }
     return _write(topology.LOCAL_MOBILITY_ANCHOR, document)

@@ -43,6 +43,8 @@ class HeldLab:
     nodes: tuple[str, ...]
     gateway_sockets: dict[str, Path]
     """Admin sockets by gateway, reachable from here."""
+    anchor_socket: Path
+    """Control socket of the LMA, likewise."""
 
     @property
     def root(self) -> Path:
@@ -53,6 +55,11 @@ class HeldLab:
 def gateway_socket(gateway: str) -> Path:
     """A gateway's admin socket inside the lab."""
     return GATEWAY_RUN_DIRECTORY / f"{gateway}.sock"
+
+
+def anchor_socket() -> Path:
+    """The LMA's control socket inside the lab."""
+    return GATEWAY_RUN_DIRECTORY / f"{topology.LOCAL_MOBILITY_ANCHOR}.sock"
 
 
 def take_name() -> tuple[str, socket.socket]:
@@ -80,6 +87,7 @@ async def answer_seekers(name: str, holder: socket.socket, held_since: float) ->
         "held_since": held_since,
         "nodes": topology.NODES,
         "gateway_sockets": sockets,
+        "anchor_socket": str(anchor_socket()),
     }
     reply = json.dumps(document).encode()
 
@@ -135,6 +143,7 @@ def _held_lab(pid: int, reply: dict[str, Any]) -> HeldLab:
         held_since=reply["held_since"],
         nodes=tuple(reply["nodes"]),
         gateway_sockets={gateway: root / path.lstrip("/") for gateway, path in sockets},
+        anchor_socket=root / reply["anchor_socket"].lstrip("/"),
     )
 
 

@@ -11,6 +11,7 @@ class Scenario(StrEnum):
     ATTACH = "attach"
     HANDOVER = "handover"
     DATAPLANE_RESTART = "dataplane-restart"
+    REJECT = "reject"
 
 
 class PacketPath(StrEnum):
@@ -32,3 +33,5 @@ class LabOptions:
     """Where to write what was on all links, as pcapng."""
     hold: bool = False
     """Leave everything running until SIGINT or SIGTERM."""
+    seed: int | None = None
+    """Of all chance in the scenario and in its LMA; None takes any."""

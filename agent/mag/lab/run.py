@@ -6,6 +6,7 @@ inside does everything else. When either ends, nothing is left.
 
 import contextlib
 import os
+import random
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from mag.lab.scenario_run import ENDING_SIGNALS, LabName, ScenarioRun
 from mag.lab.scenarios.attach import ATTACH
 from mag.lab.scenarios.dataplane_restart import DATAPLANE_RESTART
 from mag.lab.scenarios.handover import HANDOVER
+from mag.lab.scenarios.reject import REJECT
 from mag.lab.scenarios.steps import ScenarioScript
 from mag.lab.world.private_namespaces import start_in_private_namespaces
 
@@ -32,7 +34,9 @@ _SCRIPTS: Final[Mapping[Scenario, ScenarioScript]] = {
     Scenario.ATTACH: ATTACH,
     Scenario.HANDOVER: HANDOVER,
     Scenario.DATAPLANE_RESTART: DATAPLANE_RESTART,
+    Scenario.REJECT: REJECT,
 }
+_SEEDS: Final = 1_000_000
 _PATIENCE_S: Final = 3.0
 """After a signal; then what is still there is killed."""
 
@@ -85,6 +89,10 @@ def _opened(path: Path | None) -> Iterator[int | None]:
         os.close(descriptor)
 
 
+def _any_seed() -> int:
+    return random.SystemRandom().randrange(_SEEDS)
+
+
 def _run_and_wait(
     options: LabOptions, packet_path: GatewayPacketPath, lab_name: LabName, capture: int | None
 ) -> int:
@@ -96,6 +104,7 @@ def _run_and_wait(
             prints_document=options.as_json,
             holds=options.hold,
             capture=capture,
+            seed=_any_seed() if options.seed is None else options.seed,
         )
         return run.run()
 

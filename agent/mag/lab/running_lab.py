@@ -7,16 +7,19 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
+from mag.lab.anchor.control_client import AnchorControlClient
 from mag.lab.errors import LabError
-from mag.lab.event_feed import EventFeed
+from mag.lab.event_feed import EventFeed, LabEvent
 from mag.lab.gateway_config import write_anchor_config, write_gateway_config
-from mag.lab.held import gateway_socket
+from mag.lab.held import anchor_socket, gateway_socket
 from mag.lab.packet_path.base import GatewayPacketPath
+from mag.lab.plan import USUAL, LabPlan
 from mag.lab.world import topology
 from mag.lab.world.links import Links, built_links
 from mag.lab.world.mobile_node import NodeView
 from mag.lab.world.node_process import NodeProcess, start_python
 from mag.services.admin_client import AdminClient, AdminError
+from mag.services.gateway_control import Document
 
 POLL_INTERVAL_S: Final = 0.005
 _START_TIMEOUT_S: Final = 30.0
@@ -27,9 +30,18 @@ _CAPTURE_STOP_TIMEOUT_S: Final = 1.0
 class RunningLab:
     """Links, processes and events of one lab; an async context manager."""
 
-    def __init__(self, packet_path: GatewayPacketPath, capture: int | None = None) -> None:
-        """capture: descriptor of a file that takes a pcapng of all links."""
+    def __init__(
+        self,
+        packet_path: GatewayPacketPath,
+        capture: int | None = None,
+        *,
+        plan: LabPlan = USUAL,
+        seed: int = 0,
+    ) -> None:
+        """capture: descriptor of a file that takes a pcapng of all links. seed: of all chance."""
         self.packet_path = packet_path
+        self.plan = plan
+        self.seed = seed
         self._capture_file = capture
         self._capture: NodeProcess | None = None
         self._stack = AsyncExitStack()
@@ -37,6 +49,7 @@ class RunningLab:
         self.gateways: dict[str, AdminClient] = {}
         self._gateway_processes: dict[str, NodeProcess] = {}
         self._anchor: NodeProcess | None = None
+        self._anchor_control: AnchorControlClient | None = None
         self._links: Links | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,14 +96,24 @@ class RunningLab:
         if capture is not None and await capture.stop(_CAPTURE_STOP_TIMEOUT_S) != 0:
             raise LabError(f"the capture broke off{capture.log_tail()}")
 
+    @property
+    def anchor(self) -> AnchorControlClient:
+        """The LMA's control socket; LabError before start_anchor."""
+        if self._anchor_control is None:
+            raise LabError("the LMA is not started")
+        return self._anchor_control
+
     async def start_anchor(self) -> None:
         """Start the reference LMA and wait until it serves."""
         name = topology.LOCAL_MOBILITY_ANCHOR
-        module = ("-m", "mag.lab.anchor.local_mobility_anchor")
-        self._anchor = start_python(name, name, (*module, str(write_anchor_config())))
+        told = {"--config": write_anchor_config(self.plan), "--control": anchor_socket()}
+        options = (str(each) for pair in {**told, "--seed": self.seed}.items() for each in pair)
+        self._anchor = start_python(name, name, ("-m", "mag", "lab", "lma", *options))
         # Its first line says that it serves; the feed takes those that follow.
         await self._anchor.next_line(_START_TIMEOUT_S)
         self.feed.follow_anchor(name, self._anchor)
+        control = AnchorControlClient(anchor_socket())
+        self._anchor_control = await self._stack.enter_async_context(control)
 
     async def start_packet_path(self) -> str:
         """Start what the gateways forward with; in words, what runs."""
@@ -99,7 +122,7 @@ class RunningLab:
     async def start_gateways(self) -> None:
         """Start both gateways and wait until their admin APIs answer."""
         for gateway in topology.GATEWAYS:
-            file = write_gateway_config(gateway, self.packet_path)
+            file = write_gateway_config(gateway, self.packet_path, self.plan)
             arguments = ("-m", "mag", "run", str(file))
             process = start_python(gateway.name, gateway.name, arguments, reads_output=False)
             self._gateway_processes[gateway.name] = process
@@ -157,6 +180,21 @@ class RunningLab:
                 raise LabError(f"{what} not within {timeout_s:g} s: {view}{self.logs()}")
             await asyncio.sleep(POLL_INTERVAL_S)
         return view
+
+    async def said(
+        self, source: str, name: str, mn_id: str, since: float, timeout_s: float
+    ) -> LabEvent:
+        """The first event of that name about a node since a moment; LabError if none comes."""
+        return await self.feed.wait_for(
+            lambda event: event.is_of(source, name, mn_id) and event.at >= since,
+            timeout_s,
+            f"{source}: no {name} for {mn_id}{self.logs()}",
+        )
+
+    async def binding_of(self, gateway: str, mn_id: str) -> Document | None:
+        """A node's row in `mag show bindings` of a gateway; None: it has none."""
+        rows = await self.gateways[gateway].bindings()
+        return next((row for row in rows if row["mn_id"] == mn_id), None)
 
     def logs(self) -> str:
         """The ends of all daemons' logs, to stand below an error."""

@@ -42,14 +42,16 @@ class ScenarioRun:
         prints_document: bool,
         holds: bool,
         capture: int | None,
+        seed: int,
     ) -> None:
-        """capture: open descriptor of a file for a pcapng, if one is wanted."""
+        """capture: open descriptor of a file for a pcapng, if one is wanted. seed: of chance."""
         self._scenario = scenario
         self._lab_name = lab_name
         self._packet_path = packet_path
         self._prints_document = prints_document
         self._holds = holds
         self._capture = capture
+        self._seed = seed
         # The document has standard output for itself.
         self._console = Console(stderr=prints_document, highlight=False)
         self._is_held = False
@@ -84,7 +86,9 @@ class ScenarioRun:
         timeline.open(self._scenario, self._lab_name.name)
         findings = Findings()
         results: list[StepResult] = []
-        async with RunningLab(self._packet_path, self._capture) as lab:
+        async with RunningLab(
+            self._packet_path, self._capture, plan=self._scenario.plan, seed=self._seed
+        ) as lab:
             async for result in tried(self._steps(lab, findings)):
                 timeline.step(result)
                 results.append(result)

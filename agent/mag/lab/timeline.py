@@ -51,6 +51,10 @@ _WORDS: Final[Mapping[str, _Words]] = {
         f"{source} ignores a de-registration that comes too late, as it should (RFC 5213 §5.3.5)"
     ),
     "request_rejected": lambda source, facts: f"{source} rejects: {facts.get('status')}",
+    "fault_applied": lambda source, facts: (
+        f"{source} does wrong, as told, to a {facts.get('kind')}: {facts.get('fault')} "
+        f"{facts.get('status', '')}".rstrip()
+    ),
     "proxy_binding_acknowledgement_received": lambda source, facts: (
         f"lma → {source}  Proxy Binding Acknowledgement, {facts.get('status')}, "
         f"round trip {facts.get('round_trip_ms', 0):.1f} ms"

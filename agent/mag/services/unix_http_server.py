@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mag.services.gateway_control import ControlError, NotFoundError
 
@@ -15,6 +15,7 @@ _SHUTDOWN_S: Final = 0.5
 _LARGEST_BODY_OCTETS: Final = 64 * 1024
 
 Body = TypeVar("Body", bound=BaseModel)
+Value = TypeVar("Value")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -52,8 +53,13 @@ class UnixHttpServer:
 
 async def read_body(request: web.Request, model: type[Body]) -> Body:
     """The JSON body. Raises ControlError naming its first fault."""
+    return await read_value(request, TypeAdapter(model))
+
+
+async def read_value(request: web.Request, adapter: TypeAdapter[Value]) -> Value:
+    """The same for a body that is no model."""
     try:
-        return model.model_validate_json(await request.read())
+        return adapter.validate_json(await request.read())
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])

@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mag.lab.anchor.settings import AnchorSettings
 from mag.lab.errors import LabError
-from mag.protocol.settings import LIFETIME_UNIT_S, MAX_LIFETIME_S
+from mag.protocol.settings import (
+    LIFETIME_UNIT_S,
+    MAX_LIFETIME_S,
+    RESERVED_LINK_LOCAL_ADDRESS,
+)
 
 
 class _Model(BaseModel):
@@ -34,6 +38,8 @@ class AnchorConfig(_Model):
     lifetime_s: Annotated[
         int, Field(ge=LIFETIME_UNIT_S, le=MAX_LIFETIME_S, multiple_of=LIFETIME_UNIT_S)
     ] = 3600
+    link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
+    """Of gateways on the links of nodes, for those that ask (RFC 5213 §5.3.6)."""
     nodes: tuple[NodeConfig, ...] | None = None
     """The only nodes that are served; left out, all are."""
     gateways: tuple[IPv6Address, ...] | None = None
@@ -50,6 +56,7 @@ class AnchorConfig(_Model):
             nodes=nodes,
             gateways=None if self.gateways is None else frozenset(self.gateways),
             lifetime_s=self.lifetime_s,
+            link_local_address=self.link_local_address,
         )
 
 

@@ -30,8 +30,7 @@ from mag.lab.anchor.session_lookup import (
     find_session,
 )
 from mag.lab.anchor.settings import AnchorSettings
-from mag.protocol.ordering import TICKS_PER_S
-from mag.protocol.settings import LIFETIME_UNIT_S, RESERVED_LINK_LOCAL_ADDRESS
+from mag.protocol.settings import LIFETIME_UNIT_S
 from mag.protocol.timer_queue import TimerQueue
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingUpdate
@@ -65,6 +64,15 @@ class LocalMobilityAnchor:
         self._last_session = 0
         self._outgoing: list[OutgoingMessage] = []
         self._events: list[AnchorEvent] = []
+
+    @property
+    def settings(self) -> AnchorSettings:
+        """What it was told last."""
+        return self._settings
+
+    def change(self, settings: AnchorSettings) -> None:
+        """Go on with other settings; address, pool and nodes stay those it began with."""
+        self._settings = settings
 
     @property
     def bindings(self) -> tuple[BindingCacheEntry, ...]:
@@ -170,7 +178,7 @@ class LocalMobilityAnchor:
             access_technology_type=request.access_technology_type,
             mn_link_layer_id=request.mn_link_layer_id,
             lifetime_s=self._granted(request),
-            link_local_address=_link_local_address(request, _ALL_ZERO),
+            link_local_address=self._link_local_address(request, _ALL_ZERO),
             sequence=request.sequence,
             timestamp_ticks=request.timestamp_ticks,
         )
@@ -190,7 +198,7 @@ class LocalMobilityAnchor:
             access_technology_type=request.access_technology_type,
             mn_link_layer_id=request.mn_link_layer_id,
             lifetime_s=self._granted(request),
-            link_local_address=_link_local_address(request, old.link_local_address),
+            link_local_address=self._link_local_address(request, old.link_local_address),
             sequence=request.sequence,
             timestamp_ticks=request.timestamp_ticks,
             is_deregistered=False,
@@ -268,16 +276,19 @@ class LocalMobilityAnchor:
         granted = min(request.lifetime_s, self._settings.lifetime_s)
         return granted - granted % LIFETIME_UNIT_S
 
+    def _link_local_address(self, request: RegistrationRequest, known: IPv6Address) -> IPv6Address:
+        """§5.3.6: what the gateway says, what the session has, or one of ours."""
+        asked = request.link_local_address
+        if asked is None:
+            return _ALL_ZERO
+        if asked != _ALL_ZERO:
+            return asked
+        return known if known != _ALL_ZERO else self._settings.link_local_address
+
     def _reject(
         self, request: RegistrationRequest, status: BindingStatus, utc: float = 0.0
     ) -> None:
-        wrong_clock = (
-            BindingStatus.TIMESTAMP_MISMATCH,
-            BindingStatus.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED,
-        )
-        # §5.5(8)(9): these two carry the LMA's time of day.
-        ticks = int(utc * TICKS_PER_S) if status in wrong_clock else None
-        answer = request.answer(status, timestamp_ticks=ticks)
+        answer = request.refusal(status, utc)
         if status is BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW:
             last = self._cache.of_node(request.mn_id)[0].sequence
             answer = replace(answer, sequence=last)
@@ -306,13 +317,3 @@ class LocalMobilityAnchor:
 
     def _ignore(self, source: IPv6Address, reason: str, mn_id: bytes = b"") -> None:
         self._events.append(MessageIgnored(source, reason, mn_id))
-
-
-def _link_local_address(request: RegistrationRequest, known: IPv6Address) -> IPv6Address:
-    """§5.3.6: what the gateway says, what the session has, or one of ours."""
-    asked = request.link_local_address
-    if asked is None:
-        return _ALL_ZERO
-    if asked != _ALL_ZERO:
-        return asked
-    return known if known != _ALL_ZERO else RESERVED_LINK_LOCAL_ADDRESS

@@ -1,9 +1,10 @@
 """What the reference LMA did, as values; forwarding follows the first four."""
 
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from mag.lab.anchor.binding_cache import BindingCacheEntry
+from mag.lab.anchor.faults import MessageKind
 from mag.wire.iana import BindingStatus
 
 
@@ -52,6 +53,22 @@ class RequestRejected:
     mn_id: bytes
     proxy_care_of_address: IPv6Address
     status: BindingStatus
+
+
+@dataclass(frozen=True, slots=True)
+class FaultApplied:
+    """A message met a fault that the LMA was told to show; no event of its core."""
+
+    name: str
+    """Of the misdeed."""
+    mn_id: bytes
+    """Empty for a heartbeat."""
+    gateway: IPv6Address
+    kind: MessageKind
+    status: int | None
+    """That of a refusal."""
+    asked: tuple[IPv6Network, ...] = ()
+    """Home network prefixes that a refused request named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
-from typing import Self
+from typing import Final, Self
 
+from mag.protocol.ordering import TICKS_PER_S
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
 from mag.wire.iana import BindingStatus
 from mag.wire.options import (
@@ -15,6 +16,11 @@ from mag.wire.options import (
     MobileNodeLinkLayerIdentifierOption,
     MobilityOption,
     TimestampOption,
+)
+
+_WRONG_CLOCK: Final = (
+    BindingStatus.TIMESTAMP_MISMATCH,
+    BindingStatus.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED,
 )
 
 
@@ -63,9 +69,15 @@ class RegistrationRequest:
             defect=_defect(message),
         )
 
+    def refusal(self, status: int, utc: float) -> ProxyBindingAcknowledgement:
+        """The PBA that refuses; utc: our clock, seconds since 1970."""
+        # §5.5(8)(9): these two carry the LMA's time of day.
+        ticks = int(utc * TICKS_PER_S) if status in _WRONG_CLOCK else None
+        return self.answer(status, timestamp_ticks=ticks)
+
     def answer(
         self,
-        status: BindingStatus,
+        status: int,
         *,
         lifetime_s: int = 0,
         home_network_prefixes: tuple[IPv6Network, ...] | None = None,

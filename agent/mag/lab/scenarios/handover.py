@@ -50,10 +50,14 @@ async def _move(
     moved_at = moved_ns / NS_PER_S
     await lab.links.move_radio(node.name, new.cell)
     await _report_as_access_points_do(lab, node, old, new)
-    forwarding = await _first(lab, new, "forwarding_installed", node, moved_at)
-    advertised = await _first(lab, new, "router_advertisement_sent", node, moved_at)
+
+    async def said(gateway: str, name: str, timeout_s: float) -> LabEvent:
+        return await lab.said(gateway, name, node.mn_id, moved_at, timeout_s)
+
+    forwarding = await said(new.name, "forwarding_installed", _HANDOVER_TIMEOUT_S)
+    advertised = await said(new.name, "router_advertisement_sent", _HANDOVER_TIMEOUT_S)
     # The old gateway holds its entry until the LMA answers or a second has passed (DEREG-06).
-    await _first(lab, old, "binding_lost", node, moved_at, timeout_s=_RELEASE_TIMEOUT_S)
+    await said(old.name, "binding_lost", _RELEASE_TIMEOUT_S)
     done_ns = round(max(forwarding.at, advertised.at) * NS_PER_S)
     events = lab.feed.events(node.mn_id, moved_at)
     signalling_ms = float(forwarding.facts["setup_ms"])
@@ -74,20 +78,4 @@ async def _report_as_access_points_do(
     await asyncio.gather(
         lab.gateways[new.name].attach(access, mac, handoff="between_gateways"),
         lab.gateways[old.name].detach(link_layer_address=mac, access_interface=access),
-    )
-
-
-async def _first(
-    lab: RunningLab,
-    gateway: topology.Gateway,
-    name: str,
-    node: topology.MobileNode,
-    since: float,
-    *,
-    timeout_s: float = _HANDOVER_TIMEOUT_S,
-) -> LabEvent:
-    return await lab.feed.wait_for(
-        lambda event: event.is_of(gateway.name, name, node.mn_id) and event.at >= since,
-        timeout_s,
-        f"{gateway.name}: no {name} for {node.name}{lab.logs()}",
     )

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from mag.lab.errors import LabError
 from mag.lab.event_feed import LabEvent
+from mag.lab.plan import USUAL, LabPlan
 from mag.lab.running_lab import RunningLab
 from mag.lab.traffic.probe_traffic import TrafficResult
 from mag.lab.traffic.tcp_session import TcpResult
 from mag.lab.traffic.traffic_statistics import Period
 from mag.lab.world.mobile_node import NodeView
-from mag.services.admin_client import AdminError
+from mag.services.unix_http_client import UnixHttpError
 
 
 class StepFailed(Exception):
@@ -96,6 +97,7 @@ class ScenarioScript:
     sentence: str
     """What it shows, for a person."""
     steps: Callable[[RunningLab, Findings], Sequence[Step]]
+    plan: LabPlan = USUAL
 
 
 async def tried(steps: Sequence[Step]) -> AsyncIterator[StepResult]:
@@ -104,7 +106,7 @@ async def tried(steps: Sequence[Step]) -> AsyncIterator[StepResult]:
         started = time.monotonic()
         try:
             told, ok = await step.action(), True
-        except (StepFailed, LabError, AdminError) as error:
+        except (StepFailed, LabError, UnixHttpError) as error:
             told, ok = Told(str(error)), False
         spent_ms = (time.monotonic() - started) * 1000
         yield StepResult(step.name, ok, spent_ms if told.ms is None else told.ms, told)
