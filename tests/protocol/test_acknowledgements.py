@@ -8,12 +8,13 @@ import pytest
 
 from mag.protocol.events import (
     BindingErrorReceived,
-    BindingLost,
+    ForwardingUnwanted,
     MessageDiscarded,
 )
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.protocol.registration import LossReason, RegistrationState
+from mag.protocol.registration import RegistrationState
 from mag.wire import mobility_header
+from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
 from mag.wire.iana import BindingAcknowledgementFlag
 from mag.wire.options import (
@@ -26,6 +27,8 @@ from mag.wire.options import (
 )
 from protocol.conftest import (
     LMA_ADDRESS,
+    MN1,
+    MN2,
     MN2_MAC,
     OTHER_LMA_ADDRESS,
     PROXY_CARE_OF_ADDRESS,
@@ -41,6 +44,13 @@ from protocol.conftest import (
 from support.fake_lma import FakeLma, read_update, with_option, without_option
 
 
+def not_ours(pba: ProxyBindingAcknowledgement) -> ProxyBindingAcknowledgement:
+    """Nothing but the number speaks for its being an answer to us."""
+    return with_option(
+        with_option(pba, TimestampOption(1)), MobileNodeLinkLayerIdentifierOption(MN2_MAC)
+    )
+
+
 @pytest.mark.requirement(
     "PBA-01", "PBA-02", "PBA-06", "PBA-08", "PBA-11", "ATT-23", "TS-08", "TS-11", "SEQ-09"
 )
@@ -49,8 +59,14 @@ from support.fake_lma import FakeLma, read_update, with_option, without_option
     [
         (lambda pba: replace(pba, flags=BindingAcknowledgementFlag(0)), "not_proxy"),
         (lambda pba: replace(pba, sequence=pba.sequence ^ 1), "unmatched"),
-        (lambda pba: without_option(pba, MobileNodeIdentifierOption), "missing_mn_identifier"),
-        (lambda pba: with_option(pba, MobileNodeIdentifierOption(b"x@y")), "no_binding"),
+        (
+            lambda pba: without_option(not_ours(pba), MobileNodeIdentifierOption),
+            "missing_mn_identifier",
+        ),
+        (
+            lambda pba: with_option(not_ours(pba), MobileNodeIdentifierOption(b"x@y")),
+            "no_binding",
+        ),
         (lambda pba: with_option(pba, TimestampOption(1)), "timestamp_mismatched"),
         (lambda pba: without_option(pba, TimestampOption), "timestamp_mismatched"),
     ],
@@ -78,8 +94,11 @@ def test_reply_that_does_not_answer_is_discarded_and_the_timer_goes_on(
         lambda pba: without_option(pba, HandoffIndicatorOption),
         lambda pba: without_option(pba, AccessTechnologyTypeOption),
         lambda pba: without_option(pba, MobileNodeLinkLayerIdentifierOption),
+        lambda pba: with_option(pba, MobileNodeIdentifierOption(MN2)),
+        lambda pba: with_option(pba, MobileNodeIdentifierOption(MN1 + b"\0\0")),
+        lambda pba: without_option(pba, MobileNodeIdentifierOption),
     ],
-    ids=["HI", "ATT", "LL-id", "no HI", "no ATT", "no LL-id"],
+    ids=["HI", "ATT", "LL-id", "no HI", "no ATT", "no LL-id", "MN-ID", "padded", "no MN-ID"],
 )
 def test_reply_that_does_not_echo_silences_us_until_an_operator_acts(
     gateway: MobileAccessGateway, lma: FakeLma, change: Change
@@ -112,8 +131,9 @@ def test_echo_mismatch_of_a_refresh_lets_the_binding_run_out_in_silence(
     assert gateway.messages_to_send(3599.0, UTC) == []
     gateway.events()
     gateway.handle_timer(3600.0)
-    (lost,) = of_type(gateway.events(), BindingLost)
-    assert lost.reason is LossReason.EXPIRED
+    (ended,) = of_type(gateway.events(), ForwardingUnwanted)
+    assert ended.binding.mn_id == MN1
+    assert state(gateway) is RegistrationState.HELD
 
 
 @pytest.mark.requirement("PBA-39", "PBA-40")

@@ -193,3 +193,30 @@ def test_update_sent_events_tell_retransmissions(gateway: MobileAccessGateway) -
     assert attempts == [1, 2]
     peer = gateway.peers[LMA_ADDRESS]
     assert (peer.sent.total(), peer.retransmitted.total()) == (1, 1)
+
+
+@pytest.mark.requirement("PBA-25")
+@pytest.mark.parametrize("status", [1, 2, 3, 4, 6, 127])
+def test_every_status_below_128_accepts(
+    gateway: MobileAccessGateway, lma: FakeLma, status: int
+) -> None:
+    """INT-11."""
+    gateway.attach(attachment(), profile(), now=0.0)
+    answer_with(gateway, lma, lambda pba: pba, status=status)
+    events = gateway.events()
+    assert of_type(events, BindingEstablished)
+    assert of_type(events, ForwardingWanted)
+
+
+@pytest.mark.requirement("PBA-38")
+def test_refresh_advice_beyond_the_lifetime_changes_nothing(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """RFC 6275 §6.2.4: advice brings a refresh forward, never back."""
+    gateway.attach(attachment(), profile(), now=0.0)
+    answer_with(
+        gateway,
+        lma,
+        lambda pba: replace(pba, options=(*pba.options, BindingRefreshAdviceOption(36000))),
+    )
+    assert gateway.get_timer() == pytest.approx(2880.0)

@@ -40,12 +40,14 @@ REPLIES = {
     RegistrationInput.UNSENDABLE,
 }
 """What comes of a request; where nothing is outstanding none of it can."""
+OF_THE_NODE = {RegistrationInput.REJECTED_FOR_GOOD}
+"""May have been told to another of the node's interfaces (status 152)."""
 NO_LIFETIME = {RegistrationInput.LIFETIME_ENDED, RegistrationInput.SUPERSEDED}
 IMPOSSIBLE = {
-    RegistrationState.ACTIVE: REPLIES,
-    RegistrationState.SILENT: REPLIES | {RegistrationInput.TIMER_DUE},
-    RegistrationState.REJECTED: REPLIES | NO_LIFETIME,
-    RegistrationState.HELD: REPLIES | NO_LIFETIME | {RegistrationInput.TIMER_DUE},
+    RegistrationState.ACTIVE: REPLIES - OF_THE_NODE,
+    RegistrationState.SILENT: REPLIES - OF_THE_NODE | {RegistrationInput.TIMER_DUE},
+    RegistrationState.REJECTED: REPLIES - OF_THE_NODE | NO_LIFETIME,
+    RegistrationState.HELD: REPLIES - OF_THE_NODE | NO_LIFETIME | {RegistrationInput.TIMER_DUE},
     RegistrationState.GONE: set(RegistrationInput),
 }
 

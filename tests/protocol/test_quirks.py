@@ -6,20 +6,36 @@ import pytest
 
 from mag.protocol.events import QuirkApplied
 from mag.protocol.lma_settings import LmaQuirks, LmaSettings
+from mag.protocol.registration import RegistrationState
 from mag.wire.iana import BindingUpdateFlag
-from mag.wire.options import HomeNetworkPrefixOption
+from mag.wire.options import (
+    AccessTechnologyTypeOption,
+    HandoffIndicatorOption,
+    HomeNetworkPrefixOption,
+    MobileNodeIdentifierOption,
+    MobileNodeLinkLayerIdentifierOption,
+    MobilityOption,
+    TimestampOption,
+)
 from protocol.conftest import (
     LMA_ADDRESS,
+    MN1,
     MN2,
     MN2_MAC,
     OTHER_LMA_ADDRESS,
     UTC,
+    Change,
+    answer_with,
     attachment,
+    establish,
     make_gateway,
     of_type,
     profile,
+    state,
 )
-from support.fake_lma import only_option, read_update
+from support.fake_lma import FakeLma, only_option, read_update, with_option, without_option
+
+PADDED = MN1.ljust(63, b"\0")
 
 
 def with_quirks(**quirks: object) -> LmaSettings:
@@ -61,3 +77,64 @@ def test_every_use_of_a_quirk_is_counted_and_the_first_is_told() -> None:
     told = of_type(gateway.events(), QuirkApplied)
     assert told == [QuirkApplied(LMA_ADDRESS, "no_home_registration_flag")]
     assert gateway.peers[LMA_ADDRESS].quirks_applied == {"no_home_registration_flag": 2}
+
+
+EXCUSED = [
+    ("padded_mn_identifier", lambda pba: with_option(pba, MobileNodeIdentifierOption(PADDED))),
+    ("no_handoff_indicator_echo", lambda pba: without_option(pba, HandoffIndicatorOption)),
+    ("no_access_technology_type_echo", lambda pba: without_option(pba, AccessTechnologyTypeOption)),
+    (
+        "no_link_layer_identifier_echo",
+        lambda pba: without_option(pba, MobileNodeLinkLayerIdentifierOption),
+    ),
+    ("no_timestamp_echo", lambda pba: without_option(pba, TimestampOption)),
+]
+
+
+@pytest.mark.requirement("PBA-12", "TS-08")
+@pytest.mark.parametrize(("quirk", "change"), EXCUSED, ids=[quirk for quirk, _ in EXCUSED])
+def test_reply_that_does_not_echo_counts_where_the_lma_is_known_for_it(
+    lma: FakeLma, quirk: str, change: Change
+) -> None:
+    gateway = make_gateway(lma_settings=with_quirks(**{quirk: True}))
+    gateway.attach(attachment(), profile(), now=0.0)
+    answer_with(gateway, lma, change)
+    assert state(gateway) is RegistrationState.ACTIVE
+    assert gateway.peers[LMA_ADDRESS].quirks_applied == {quirk: 1}
+    assert of_type(gateway.events(), QuirkApplied) == [QuirkApplied(LMA_ADDRESS, quirk)]
+
+
+@pytest.mark.requirement("PBA-12", "TS-08")
+@pytest.mark.parametrize(("quirk", "change"), EXCUSED, ids=[quirk for quirk, _ in EXCUSED])
+def test_each_quirk_allows_for_its_own_fault_only(lma: FakeLma, quirk: str, change: Change) -> None:
+    others = {other: True for other, _ in EXCUSED if other != quirk}
+    gateway = make_gateway(lma_settings=with_quirks(**others))
+    gateway.attach(attachment(), profile(), now=0.0)
+    answer_with(gateway, lma, change)
+    assert state(gateway) is not RegistrationState.ACTIVE
+    assert gateway.discarded.total() == 1
+
+
+@pytest.mark.requirement("PBA-12", "TS-08")
+@pytest.mark.parametrize(
+    "option",
+    [
+        MobileNodeIdentifierOption(MN2),
+        HandoffIndicatorOption(2),
+        AccessTechnologyTypeOption(1),
+        MobileNodeLinkLayerIdentifierOption(MN2_MAC),
+        TimestampOption(1),
+    ],
+    ids=lambda option: type(option).__name__,
+)
+def test_no_quirk_allows_for_another_value(lma: FakeLma, option: MobilityOption) -> None:
+    gateway = make_gateway(lma_settings=with_quirks(**{quirk: True for quirk, _ in EXCUSED}))
+    gateway.attach(attachment(), profile(), now=0.0)
+    answer_with(gateway, lma, lambda pba: with_option(pba, option))
+    assert state(gateway) is not RegistrationState.ACTIVE
+
+
+def test_well_behaved_reply_applies_no_quirk(lma: FakeLma) -> None:
+    gateway = make_gateway(lma_settings=with_quirks(**{quirk: True for quirk, _ in EXCUSED}))
+    establish(gateway, lma)
+    assert gateway.peers[LMA_ADDRESS].quirks_applied == {}

@@ -67,6 +67,11 @@ class QuirksSection(Section):
 
     no_home_registration_flag: Switch = _QUIRKS.no_home_registration_flag
     all_zero_prefix_length: Annotated[int, Between(0, 128)] = _QUIRKS.all_zero_prefix_length
+    padded_mn_identifier: Switch = _QUIRKS.padded_mn_identifier
+    no_handoff_indicator_echo: Switch = _QUIRKS.no_handoff_indicator_echo
+    no_access_technology_type_echo: Switch = _QUIRKS.no_access_technology_type_echo
+    no_link_layer_identifier_echo: Switch = _QUIRKS.no_link_layer_identifier_echo
+    no_timestamp_echo: Switch = _QUIRKS.no_timestamp_echo
 
 
 def _in_order(triggers: frozenset[AttachTrigger]) -> list[str]:

@@ -11,6 +11,7 @@ import structlog
 from mag.config.model import AccessLinkSection, AttachTrigger
 from mag.daemon.pump import Pump
 from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.events import RefusalReason
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkPort, NodeSignal
 from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
@@ -24,6 +25,12 @@ MAX_MUTED: Final = 4096
 MAX_BEING_IDENTIFIED: Final = 10_000
 
 _log = structlog.get_logger()
+
+_REFUSALS: Final[Mapping[RefusalReason, str]] = {
+    RefusalReason.TABLE_FULL: "the binding update list is full",
+    RefusalReason.UNKNOWN_LMA: "its LMA is no longer configured",
+    RefusalReason.NODE_HELD: "the LMA has refused the node: `mag clear binding` lets it try again",
+}
 
 
 class Attachments:
@@ -116,11 +123,11 @@ class Attachments:
             self.lost(before.attachment.access_interface, mn_link_layer_address)
             moved = facts | {"from": before.attachment.access_interface}
             self._note(LogEntry("node_moved", Level.INFO, moved))
-        self._core.attach(attachment, profile, self._pump.now())
+        refusal = self._core.attach(attachment, profile, self._pump.now())
         self._pump.wake()
         entry = self._core.binding_update_list.by_interface(mn_id, attachment)
         if entry is None:
-            raise ControlError("the binding update list is full")
+            raise ControlError(_REFUSALS[refusal] if refusal else "the binding has ended already")
         self._unmute((access_interface, mn_link_layer_address))
         self._ports[access_interface].know(mn_link_layer_address)
         return entry.binding_id

@@ -228,6 +228,7 @@ class Control:
             "handoff_indicator": entry.request.handoff_indicator.name.lower(),
             "attempts": entry.attempts,
             "last_status": None if entry.last_status is None else status_name(entry.last_status),
+            "hold_reason": entry.hold and entry.hold.reason,
             **asdict(counters),
         }
 

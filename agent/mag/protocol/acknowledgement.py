@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Network
+from typing import Final
 
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import DiscardReason
+from mag.protocol.lma_settings import LmaQuirks
 from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 from mag.protocol.request import OutstandingRequest
 from mag.wire.binding import ProxyBindingAcknowledgement
@@ -19,6 +21,11 @@ from mag.wire.options import (
     MobileNodeLinkLayerIdentifierOption,
     TimestampOption,
 )
+
+Faults = tuple[str, ...]
+"""What is wrong with a reply: the name of the field of LmaQuirks that allows for it, or CHANGED."""
+CHANGED: Final = "changed"
+"""Another value than was sent; no quirk allows for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,24 @@ def find_request(
     return None
 
 
+def is_proven_answer(
+    acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest
+) -> bool:
+    """Whether a PBA with the request's number but not its MN-Identifier is its answer all the same.
+
+    Its timestamp or its link-layer identifier prove it; the number alone is too easily met.
+    """
+    timestamp = acknowledgement.first(TimestampOption)
+    link_layer = acknowledgement.first(MobileNodeLinkLayerIdentifierOption)
+    return (timestamp is not None and timestamp.ticks == request.timestamp_ticks) or (
+        link_layer is not None and link_layer.identifier == request.attachment.mn_link_layer_id
+    )
+
+
 def find_out_of_window(
-    acknowledgement: ProxyBindingAcknowledgement, entries: Iterable[BindingUpdateListEntry]
+    acknowledgement: ProxyBindingAcknowledgement,
+    entries: Iterable[BindingUpdateListEntry],
+    quirks: LmaQuirks,
 ) -> tuple[BindingUpdateListEntry, OutstandingRequest] | None:
     """The request that a status 135 answers: its number is the LMA's last (INT-05).
 
@@ -68,43 +91,68 @@ def find_out_of_window(
     if acknowledgement.status != BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW:
         return None
     for entry in entries:
-        if entry.outstanding and echoes(acknowledgement, entry, entry.outstanding[-1]):
-            return entry, entry.outstanding[-1]
+        if entry.outstanding:
+            request = entry.outstanding[-1]
+            if are_excused(echo_faults(acknowledgement, entry, request), quirks):
+                return entry, request
     return None
 
 
-def has_wrong_timestamp(
+def timestamp_faults(
     acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest
-) -> bool:
+) -> Faults:
     """An accepting PBA returns our timestamp; a rejecting one may bring the LMA's (INT-06)."""
     if not acknowledgement.is_accepted or request.timestamp_ticks is None:
-        return False
+        return ()
     option = acknowledgement.first(TimestampOption)
-    return option is None or option.ticks != request.timestamp_ticks
+    if option is None:
+        return ("no_timestamp_echo",)
+    return () if option.ticks == request.timestamp_ticks else (CHANGED,)
 
 
-def echoes(
+def echo_faults(
     acknowledgement: ProxyBindingAcknowledgement,
     entry: BindingUpdateListEntry,
     request: OutstandingRequest,
-) -> bool:
-    """Whether identifier, handoff, access technology and link-layer id came back unchanged."""
+) -> Faults:
+    """Which of identifier, handoff, access technology and link-layer id did not come back."""
     identifier = acknowledgement.first(MobileNodeIdentifierOption)
     handoff = acknowledgement.first(HandoffIndicatorOption)
     technology = acknowledgement.first(AccessTechnologyTypeOption)
     link_layer = acknowledgement.first(MobileNodeLinkLayerIdentifierOption)
     sent_link_layer_id = request.attachment.mn_link_layer_id
-    if not any(sent_link_layer_id):
+    if not any(sent_link_layer_id):  # §6.9.1.1(7): then it was not sent
         sent_link_layer_id = b""
-    return (
-        identifier is not None
-        and identifier.identifier == entry.mn_id
-        and handoff is not None
-        and handoff.handoff_indicator == request.request.handoff_indicator
-        and technology is not None
-        and technology.access_technology_type == request.attachment.access_technology_type
-        and (link_layer.identifier if link_layer else b"") == sent_link_layer_id
-    )
+    faults: list[str] = []
+    if identifier is None:
+        faults.append(CHANGED)
+    elif identifier.identifier != entry.mn_id:
+        is_padded = without_padding(identifier.identifier) == entry.mn_id
+        faults.append("padded_mn_identifier" if is_padded else CHANGED)
+    if handoff is None:
+        faults.append("no_handoff_indicator_echo")
+    elif handoff.handoff_indicator != request.request.handoff_indicator:
+        faults.append(CHANGED)
+    if technology is None:
+        faults.append("no_access_technology_type_echo")
+    elif technology.access_technology_type != request.attachment.access_technology_type:
+        faults.append(CHANGED)
+    if link_layer is None:
+        if sent_link_layer_id:
+            faults.append("no_link_layer_identifier_echo")
+    elif link_layer.identifier != sent_link_layer_id:
+        faults.append(CHANGED)
+    return tuple(faults)
+
+
+def are_excused(faults: Faults, quirks: LmaQuirks) -> bool:
+    """Whether the LMA's quirks allow for every one of them."""
+    return all(getattr(quirks, fault, False) for fault in faults)
+
+
+def without_padding(identifier: bytes) -> bytes:
+    """The identifier without zero octets behind it; a Network Access Identifier has none."""
+    return identifier.rstrip(b"\0")
 
 
 def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest) -> Grant:
@@ -124,6 +172,9 @@ def discard_reason_without_match(
     acknowledgement: ProxyBindingAcknowledgement, entries: tuple[BindingUpdateListEntry, ...]
 ) -> DiscardReason:
     """Why a PBA that answers nothing answers nothing."""
+    identifier = acknowledgement.first(MobileNodeIdentifierOption)
+    if identifier is None or not identifier.identifier:
+        return DiscardReason.MISSING_MN_IDENTIFIER
     if not entries:
         return DiscardReason.NO_BINDING
     if any(acknowledgement.sequence in entry.settled for entry in entries):

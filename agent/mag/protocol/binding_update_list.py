@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 
 from mag.protocol.attachment import Attachment
+from mag.protocol.hold import Hold
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.request import OutstandingRequest, Request
@@ -54,6 +55,8 @@ class BindingUpdateListEntry:
     """With which the node is registered anew as soon as this entry is gone."""
     rejections: int = 0
     """Rejecting PBAs in a row."""
+    hold: Hold | None = None
+    """Why nothing is sent until an operator acts; None while PBUs may go out."""
     last_status: int | None = None
     is_serving: bool = False
     """Accepted: forwarding is wanted. Precisely these bindings hold a share of the tunnel."""

@@ -37,6 +37,8 @@ class DiscardReason(StrEnum):
     """Its request has been answered: normal after a retransmission (INT-10, INT-27)."""
     TIMESTAMP_MISMATCHED = "timestamp_mismatched"
     ECHO_MISMATCHED = "echo_mismatched"
+    OPTION_REPORTED_MISSING = "option_reported_missing"
+    """The LMA misses what we have sent, and echoes it as empty (INT-04)."""
 
 
 class RefusalReason(StrEnum):
@@ -45,6 +47,8 @@ class RefusalReason(StrEnum):
     TABLE_FULL = "table_full"
     UNKNOWN_LMA = "unknown_lma"
     """Its profile names an LMA that is no longer configured."""
+    NODE_HELD = "node_held"
+    """The LMA has refused the node as such; an operator has to lift that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +93,25 @@ class BindingRefreshed:
 
 @dataclass(frozen=True, slots=True)
 class BindingRejected:
-    """The node gets no service; `retry_in_s` None means not before an administrative action."""
+    """Nothing was granted; `retry_in_s` None means no PBU before an administrative action.
+
+    The node gets no service, unless its state is SILENT: then until its lifetime is over.
+    """
 
     binding: Binding
     status: int | None
     """The LMA's, None where the fault is in what it granted or echoed."""
     reason: str
     retry_in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionReportedMissing:
+    """The LMA says that a PBU lacked what every PBU has: it or we are at fault (INT-04)."""
+
+    binding: Binding
+    status: int
+    """160, 161 or 162."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +242,7 @@ Event = (
     | BindingEstablished
     | BindingRefreshed
     | BindingRejected
+    | OptionReportedMissing
     | BindingLost
     | TunnelWanted
     | TunnelUnwanted

@@ -59,6 +59,8 @@ class LmaPeer:
     """PBUs by kind, retransmissions."""
     answered: Counter[tuple[RequestKind, int]] = field(default_factory=Counter)
     """PBAs that completed a request, by its kind and their status."""
+    senders: dict[int, int] = field(default_factory=dict)
+    """By sequence number, the binding that sent it last: at most 65536."""
     quirks_applied: Counter[str] = field(default_factory=Counter)
     """How often each of `settings.quirks` made a difference, by field name."""
 

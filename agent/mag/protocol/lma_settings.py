@@ -14,6 +14,16 @@ class LmaQuirks:
     """Send PBUs with H=0 (INT-01 in docs/interpretations.md)."""
     all_zero_prefix_length: int = 0
     """Length beside the all-zero prefix that asks the LMA to assign, 0 to 128 (INT-02)."""
+    padded_mn_identifier: bool = False
+    """Replies bring the MN-Identifier with zero octets behind it."""
+    no_handoff_indicator_echo: bool = False
+    """Replies may come without the option; a different one never passes (§6.9.1.2(6))."""
+    no_access_technology_type_echo: bool = False
+    """Likewise."""
+    no_link_layer_identifier_echo: bool = False
+    """Likewise."""
+    no_timestamp_echo: bool = False
+    """Likewise, in accepting replies."""
 
 
 @dataclass(frozen=True, slots=True)

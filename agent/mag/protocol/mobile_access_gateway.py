@@ -12,11 +12,14 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from mag.protocol.acknowledgement import (
+    are_excused,
     discard_reason_without_match,
-    echoes,
+    echo_faults,
     find_out_of_window,
     find_request,
-    has_wrong_timestamp,
+    is_proven_answer,
+    timestamp_faults,
+    without_padding,
 )
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import Attachment, HandoffHint
@@ -43,15 +46,17 @@ from mag.protocol.registration import (
     RegistrationState,
 )
 from mag.protocol.registration_machine import OutgoingMessage, RegistrationMachine
+from mag.protocol.request import OutstandingRequest
 from mag.protocol.service import BindingService
 from mag.protocol.settings import ProtocolSettings
+from mag.protocol.status_reaction import MISSING_OPTION_STATUSES
 from mag.protocol.timer_queue import TimerQueue
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
 from mag.wire.buffer import UnknownMobilityHeaderType, WireError
 from mag.wire.heartbeat import Heartbeat
-from mag.wire.iana import BindingErrorStatus
+from mag.wire.iana import BindingErrorStatus, status_name
 from mag.wire.options import MobileNodeIdentifierOption
 
 BINDING_ERRORS_PER_S: Final = 10.0
@@ -67,6 +72,7 @@ _FIXED_SETTINGS: Final = (
     "fixed_mag_link_layer_address",
     "timestamp_based_approach_in_use",
 )
+NOT_ECHOED: Final = "the LMA's reply did not echo the options of the request"
 
 
 class MobileAccessGateway:
@@ -131,27 +137,34 @@ class MobileAccessGateway:
 
     # The access side
 
-    def attach(self, attachment: Attachment, profile: PolicyProfile, now: float) -> None:
-        """A node showed itself on an access link, for the first time or again (§6.9.1.1)."""
+    def attach(
+        self, attachment: Attachment, profile: PolicyProfile, now: float
+    ) -> RefusalReason | None:
+        """A node showed itself on an access link, for the first time or again (§6.9.1.1).
+
+        Returns why the attachment was not taken, None if it was.
+        """
         entry = self.binding_update_list.by_interface(profile.mn_id, attachment)
         if entry is None:
-            if refusal := self._refusal(profile):
-                self._events.append(AttachmentRefused(profile.mn_id, refusal))
-            else:
+            refusal = self._refusal(profile)
+            if refusal is None:
                 self._machine.begin(attachment, profile, now)
-            return
+            else:
+                self._events.append(AttachmentRefused(profile.mn_id, refusal))
+            return refusal
         has_moved = entry.attachment.access_interface != attachment.access_interface
         if entry.attachment != attachment:
             self.binding_update_list.move(entry, attachment)
         if has_moved:
             self._service.redirect(entry)
         if entry.is_dismissed:
-            return
+            return None
         if has_moved or attachment.handoff_hint is not HandoffHint.UNKNOWN:
             entry.attached_at = now
             self._machine.apply(entry, RegistrationInput.HANDOFF_REPORTED, now)
         else:
             self._machine.apply(entry, RegistrationInput.ATTACH_SEEN, now)
+        return None
 
     def detach(self, binding_id: int, now: float) -> None:
         """The node has left its link: end the binding (§6.9.1.4)."""
@@ -330,33 +343,56 @@ class MobileAccessGateway:
         self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer, now: float
     ) -> None:
         """The gates of §6.9.1.2 in their order; whatever passes none of them is discarded."""
-        identifier = acknowledgement.first(MobileNodeIdentifierOption)
         if not acknowledgement.is_proxy:
             self._discard(DiscardReason.NOT_PROXY, peer.address)
             return
-        if identifier is None or not identifier.identifier:
-            self._discard(DiscardReason.MISSING_MN_IDENTIFIER, peer.address)
-            return
-        entries = tuple(
-            entry
-            for entry in self.binding_update_list.by_mn_id(identifier.identifier)
-            if entry.lma_address == peer.address
-        )
+        quirks = peer.settings.quirks
+        entries = self._entries_named(acknowledgement, peer)
         if not self.settings.timestamp_based_approach_in_use and (
-            refused := find_out_of_window(acknowledgement, entries)
+            refused := find_out_of_window(acknowledgement, entries, quirks)
         ):
             self._machine.go_on_from(*refused, acknowledgement.sequence, now)
             return
-        found = find_request(acknowledgement, entries)
+        found = find_request(acknowledgement, entries) or self._sender_of(acknowledgement, peer)
         if found is None:
             self._discard(discard_reason_without_match(acknowledgement, entries), peer.address)
-        elif has_wrong_timestamp(acknowledgement, found[1]):
+            return
+        late = timestamp_faults(acknowledgement, found[1])
+        if not are_excused(late, quirks):
             self._discard(DiscardReason.TIMESTAMP_MISMATCHED, peer.address)
-        elif not echoes(acknowledgement, *found):
-            self._discard(DiscardReason.ECHO_MISMATCHED, peer.address)
-            self._machine.silence(found[0], now)
-        else:
+            return
+        faults = echo_faults(acknowledgement, *found)
+        if acknowledgement.status in MISSING_OPTION_STATUSES:
+            self._machine.report_missing_option(found[0], acknowledgement.status)
+        if are_excused(faults, quirks):
+            self._machine.note_quirks(peer, (*late, *faults))
             self._machine.complete(*found, acknowledgement, now)
+        elif acknowledgement.status in MISSING_OPTION_STATUSES:
+            self._discard(DiscardReason.OPTION_REPORTED_MISSING, peer.address)
+            self._machine.silence(found[0], status_name(acknowledgement.status), now)
+        else:
+            self._discard(DiscardReason.ECHO_MISMATCHED, peer.address)
+            self._machine.silence(found[0], NOT_ECHOED, now)
+
+    def _entries_named(
+        self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer
+    ) -> tuple[BindingUpdateListEntry, ...]:
+        """The bindings with this LMA of the node that the PBA names."""
+        option = acknowledgement.first(MobileNodeIdentifierOption)
+        if option is None:
+            return ()
+        named = self.binding_update_list.by_mn_id(option.identifier)
+        if not named and peer.settings.quirks.padded_mn_identifier:
+            named = self.binding_update_list.by_mn_id(without_padding(option.identifier))
+        return tuple(entry for entry in named if entry.lma_address == peer.address)
+
+    def _sender_of(
+        self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer
+    ) -> tuple[BindingUpdateListEntry, OutstandingRequest] | None:
+        """The request that a PBA answers although it names another node, or none (§6.9.1.2(6))."""
+        entry = self.binding_update_list.by_id(peer.senders.get(acknowledgement.sequence, 0))
+        found = find_request(acknowledgement, (entry,)) if entry is not None else None
+        return found if found and is_proven_answer(acknowledgement, found[1]) else None
 
     # Ends of bindings and LMAs
 
@@ -373,6 +409,10 @@ class MobileAccessGateway:
             self._events.append(PeerRemoved(peer.address))
 
     def _refusal(self, profile: PolicyProfile) -> RefusalReason | None:
+        """Why an interface without an entry gets none."""
+        siblings = self.binding_update_list.by_mn_id(profile.mn_id)
+        if any(entry.hold and entry.hold.is_of_node for entry in siblings):
+            return RefusalReason.NODE_HELD  # §6.9.1.2(7)
         if len(self.binding_update_list) >= self.settings.max_bindings:
             return RefusalReason.TABLE_FULL
         peer = self.peers.get(profile.lma_address)

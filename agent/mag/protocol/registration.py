@@ -143,6 +143,8 @@ TRANSITIONS: Final[
     (_State.ACTIVE, _Input.ATTACH_SEEN): (_State.ACTIVE, _Action.NONE),
     (_State.ACTIVE, _Input.HANDOFF_REPORTED): (_State.REFRESHING, _Action.REGISTER),
     (_State.ACTIVE, _Input.TIMER_DUE): (_State.REFRESHING, _Action.REFRESH),
+    # Status 152 refuses the node, whichever of its interfaces asked.
+    (_State.ACTIVE, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.ACTIVE, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.ACTIVE, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.ACTIVE, _Input.CLEARED): (_State.DEREGISTERING, _Action.DEREGISTER),
@@ -162,18 +164,22 @@ TRANSITIONS: Final[
     (_State.REFRESHING, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.SILENT, _Input.ATTACH_SEEN): (_State.SILENT, _Action.NONE),
     (_State.SILENT, _Input.HANDOFF_REPORTED): (_State.SILENT, _Action.NONE),
-    (_State.SILENT, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
-    (_State.SILENT, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
+    (_State.SILENT, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
+    # The hold outlives the service, whatever ends that: it is the operator's to lift.
+    (_State.SILENT, _Input.LIFETIME_ENDED): (_State.HELD, _Action.HOLD),
+    (_State.SILENT, _Input.DETACH_SEEN): (_State.HELD, _Action.HOLD),
     (_State.SILENT, _Input.CLEARED): (_State.DEREGISTERING, _Action.DEREGISTER),
-    (_State.SILENT, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
+    (_State.SILENT, _Input.SUPERSEDED): (_State.HELD, _Action.HOLD),
     (_State.REJECTED, _Input.ATTACH_SEEN): (_State.REJECTED, _Action.NONE),
     (_State.REJECTED, _Input.HANDOFF_REPORTED): (_State.REGISTERING, _Action.REGISTER),
+    (_State.REJECTED, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.REJECTED, _Input.TIMER_DUE): (_State.REGISTERING, _Action.RETRANSMIT),
     (_State.REJECTED, _Input.DETACH_SEEN): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.REJECTED, _Input.CLEARED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.HELD, _Input.ATTACH_SEEN): (_State.HELD, _Action.NONE),
     (_State.HELD, _Input.HANDOFF_REPORTED): (_State.HELD, _Action.NONE),
-    # The hold is the operator's to lift; a node that leaves and comes back is still held.
+    (_State.HELD, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.NONE),
+    # A node that leaves and comes back is still held.
     (_State.HELD, _Input.DETACH_SEEN): (_State.HELD, _Action.NONE),
     (_State.HELD, _Input.CLEARED): (_State.GONE, _Action.DISCARD_ENTRY),
     # The node came back before the LMA had answered its de-registration.

@@ -1,7 +1,7 @@
 """Carrying out the registration table: what goes out, what is armed, what is said (§6.9.1)."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
@@ -15,10 +15,12 @@ from mag.protocol.events import (
     BindingRefreshed,
     BindingRejected,
     Event,
+    OptionReportedMissing,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
     QuirkApplied,
 )
+from mag.protocol.hold import Hold
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.ordering import (
     SEQUENCE_BITS,
@@ -103,7 +105,7 @@ class RegistrationMachine:
             RegistrationAction.ESTABLISH: self._establish,
             RegistrationAction.DENY: self._deny,
             RegistrationAction.HOLD: self._hold,
-            RegistrationAction.STOP_SENDING: self._stop_sending,
+            RegistrationAction.STOP_SENDING: self._keep_silent,
             RegistrationAction.DISCARD_ENTRY: self._discard_entry,
         }
 
@@ -252,6 +254,10 @@ class RegistrationMachine:
     ) -> None:
         entry.rejections += 1
         entry.attempts = 0
+        if reaction.pace is Pace.NEVER:
+            hold = Hold(reason, status, is_of_node=reaction.is_of_node)
+            self._refuse(entry, hold, now)
+            return
         self.apply(entry, reaction.registration_input, now)
         if reaction.forget_prefixes:
             entry.requested_prefixes = ()
@@ -279,13 +285,30 @@ class RegistrationMachine:
         entry.settled = tuple(request.sequence for request in entry.outstanding)
         entry.outstanding.clear()
 
-    def silence(self, entry: BindingUpdateListEntry, now: float) -> None:
+    def _refuse(self, entry: BindingUpdateListEntry, hold: Hold, now: float) -> None:
+        """Hold the binding, and with it its siblings where the node as such is refused."""
+        refused = self._list.by_mn_id(entry.mn_id) if hold.is_of_node else (entry,)
+        for each in refused:
+            if each.state is not RegistrationState.DEREGISTERING:  # that ends by itself
+                self._settle(each)
+                each.hold = hold
+                self.apply(each, RegistrationInput.REJECTED_FOR_GOOD, now)
+
+    def silence(self, entry: BindingUpdateListEntry, reason: str, now: float) -> None:
         """§6.9.1.2(6): after a reply that is not ours to accept, no PBU until an operator acts."""
         self._settle(entry)
+        entry.hold = Hold(reason)
         self.apply(entry, RegistrationInput.ECHO_MISMATCHED, now)
-        if entry.state is RegistrationState.HELD:
-            reason = "the LMA's reply did not echo the options of the request"
-            self._emit(BindingRejected(snapshot(entry), None, reason, None))
+
+    def report_missing_option(self, entry: BindingUpdateListEntry, status: int) -> None:
+        """Raise the alarm: the LMA misses what every PBU has (INT-04)."""
+        self._emit(OptionReportedMissing(snapshot(entry), status))
+
+    def note_quirks(self, peer: LmaPeer, quirks: Iterable[str]) -> None:
+        """Count that quirks of the LMA made a difference, and tell the first time."""
+        for quirk in quirks:
+            if peer.apply_quirk(quirk):
+                self._emit(QuirkApplied(peer.address, quirk))
 
     def permit(self, entry: BindingUpdateListEntry) -> None:
         """The rate limit lets the entry's waiting PBU go."""
@@ -313,14 +336,15 @@ class RegistrationMachine:
                     messages.append(self._send(entry, now, utc))
                 except ValueError as error:  # one that fits into no message, and only that one
                     self._settle(entry)
+                    entry.hold = Hold(str(error))
                     self.apply(entry, RegistrationInput.UNSENDABLE, now)
-                    self._emit(BindingRejected(snapshot(entry), None, str(error), None))
         return messages
 
     # Actions
 
     def _register(self, entry: BindingUpdateListEntry, now: float) -> None:
         entry.rejections = 0
+        entry.hold = None
         self._begin_request(entry, self._registration_request(entry.profile, entry.attachment), now)
 
     def _refresh(self, entry: BindingUpdateListEntry, now: float) -> None:
@@ -357,14 +381,20 @@ class RegistrationMachine:
         self._arm(entry, entry.refresh_at)
         self._service.serve(entry, now)
 
+    def _hold(self, entry: BindingUpdateListEntry, now: float) -> None:
+        self._deny(entry, now)
+        self._keep_silent(entry, now)
+
+    def _keep_silent(self, entry: BindingUpdateListEntry, now: float) -> None:
+        self._stop_sending(entry, now)
+        if entry.hold is not None:
+            hold = entry.hold
+            self._emit(BindingRejected(snapshot(entry), hold.status, hold.reason, None))
+
     def _deny(self, entry: BindingUpdateListEntry, now: float) -> None:
         # The node asks again for what it had: its addresses may outlive the trouble.
         entry.requested_prefixes = entry.home_network_prefixes or entry.requested_prefixes
         self._service.stop(entry, is_on_link=True)
-
-    def _hold(self, entry: BindingUpdateListEntry, now: float) -> None:
-        self._stop_sending(entry, now)
-        self._deny(entry, now)
 
     def _stop_sending(self, entry: BindingUpdateListEntry, now: float) -> None:
         self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
@@ -409,7 +439,7 @@ class RegistrationMachine:
             peer.settings.quirks,
             sequence=sequence,
             timestamp_ticks=ticks,
-            on_quirk=lambda quirk: self._note_quirk(peer, quirk),
+            on_quirk=lambda quirk: self.note_quirks(peer, (quirk,)),
         )
         ours = self._settings.proxy_care_of_address
         data = mobility_header.encode(update, ours, entry.lma_address)
@@ -426,13 +456,10 @@ class RegistrationMachine:
             return self._rng.getrandbits(SEQUENCE_BITS)
         return next_sequence(entry.last_sequence)
 
-    def _note_quirk(self, peer: LmaPeer, quirk: str) -> None:
-        if peer.apply_quirk(quirk):
-            self._emit(QuirkApplied(peer.address, quirk))
-
     def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
         entry.attempts += 1
         entry.last_sequence = outstanding.sequence
+        self._peers[entry.lma_address].senders[outstanding.sequence] = entry.binding_id
         entry.outstanding.append(outstanding)
         del entry.outstanding[: -self._settings.max_outstanding_requests]
         entry.send_times = (*entry.send_times, outstanding.sent_at)[-MAX_UPDATE_RATE_PER_S:]

@@ -29,6 +29,8 @@ class StatusReaction:
     pace: Pace
     forget_prefixes: bool = False
     """Ask with one ALL_ZERO prefix from now on."""
+    is_of_node: bool = False
+    """It concerns all interfaces of the node."""
 
     @property
     def registration_input(self) -> RegistrationInput:
@@ -74,7 +76,7 @@ _REACTIONS: Final[Mapping[int, StatusReaction]] = {
     BindingStatus.PERMANENT_HOME_KEYGEN_TOKEN_EXISTS: _HOLD,
     BindingStatus.NON_NULL_HOME_NONCE_INDEX_EXPECTED: _HOLD,
     BindingStatus.SERVICE_AUTHORIZATION_FAILED: _HOLD,
-    BindingStatus.PROXY_REG_NOT_ENABLED: _HOLD,
+    BindingStatus.PROXY_REG_NOT_ENABLED: StatusReaction(Pace.NEVER, is_of_node=True),
     BindingStatus.NOT_LMA_FOR_THIS_MOBILE_NODE: _HOLD,
     BindingStatus.MAG_NOT_AUTHORIZED_FOR_PROXY_REG: _HOLD,
     BindingStatus.MISSING_HOME_NETWORK_PREFIX_OPTION: _HOLD,
@@ -89,6 +91,15 @@ _REACTIONS: Final[Mapping[int, StatusReaction]] = {
     BindingStatus.INVALID_CARE_OF_ADDRESS: _HOLD,
     BindingStatus.REINIT_SA_WITH_HAC: _HOLD,
 }
+
+MISSING_OPTION_STATUSES: Final = frozenset(
+    {
+        BindingStatus.MISSING_MN_IDENTIFIER_OPTION,
+        BindingStatus.MISSING_HANDOFF_INDICATOR_OPTION,
+        BindingStatus.MISSING_ACCESS_TECH_TYPE_OPTION,
+    }
+)
+"""What we always send is said to be missing: a broken LMA, or a broken gateway (INT-04)."""
 
 _MULTIPLE_CARE_OF_ADDRESS_STATUSES: Final = range(164, 170)
 

@@ -22,6 +22,7 @@ from mag.protocol.events import (
     ForwardingUnwanted,
     ForwardingWanted,
     MessageDiscarded,
+    OptionReportedMissing,
     PeerReachable,
     PeerRemoved,
     PeerRestarted,
@@ -34,7 +35,7 @@ from mag.protocol.events import (
     WithdrawPrefixes,
 )
 from mag.wire.ethernet import format_link_layer_address
-from mag.wire.iana import status_name
+from mag.wire.iana import FIRST_REJECTING_STATUS, status_name
 
 Facts = dict[str, Any]
 """Names and JSON values."""
@@ -156,7 +157,8 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     ),
     ProxyBindingAcknowledgementReceived: lambda event: (
         "proxy_binding_acknowledgement_received",
-        Level.DEBUG,
+        # Codes from 1 to 127 accept, and say something beside that we have not asked for (INT-11).
+        Level.INFO if 0 < event.status < FIRST_REJECTING_STATUS else Level.DEBUG,
         {
             "kind": event.kind.value,
             "status": status_name(event.status),
@@ -177,6 +179,11 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
         "binding_rejected",
         Level.WARNING,
         {"status": event.status, "reason": event.reason, "retry_in_s": event.retry_in_s},
+    ),
+    OptionReportedMissing: lambda event: (
+        "lma_reports_missing_option",
+        Level.ERROR,
+        {"status": status_name(event.status)},
     ),
     BindingLost: lambda event: ("binding_lost", Level.INFO, {"reason": event.reason.value}),
     ForwardingWanted: lambda _: ("forwarding_wanted", Level.DEBUG, {}),
