@@ -140,6 +140,18 @@ def test_request_that_fits_into_no_message_holds_its_own_binding_only(
 # Refresh and expiry (RFC 5213 §6.9.1.3, RFC 6275 §11.1)
 
 
+@pytest.mark.requirement("PBA-36")
+def test_retransmission_that_is_due_when_the_answer_comes_does_not_go_out(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """RFC 6275 §11.7.3: acceptance stops retransmission, also in one turn with it."""
+    gateway.attach(attachment(), profile(), now=0.0)
+    (first,) = gateway.messages_to_send(0.0, UTC)
+    gateway.handle_timer(1.0)
+    gateway.receive_message(lma.answer(first), LMA_ADDRESS, 1.0)
+    assert gateway.messages_to_send(1.0, UTC + 1) == []
+
+
 @pytest.mark.requirement("REREG-01", "REREG-02", "REREG-03", "REREG-04")
 def test_refresh_asks_for_what_was_granted_without_change_of_handoff_state(
     gateway: MobileAccessGateway, lma: FakeLma

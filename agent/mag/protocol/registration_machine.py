@@ -279,9 +279,9 @@ class RegistrationMachine:
                 return 0.0
         return entry.backoff_s
 
-    @staticmethod
-    def _settle(entry: BindingUpdateListEntry) -> None:
-        """The exchange is over; whatever is still to come of it is late."""
+    def _settle(self, entry: BindingUpdateListEntry) -> None:
+        """The exchange is over: nothing more of it goes out, whatever is still to come is late."""
+        self._unqueue(entry)
         entry.settled = tuple(request.sequence for request in entry.outstanding)
         entry.outstanding.clear()
 
@@ -398,6 +398,9 @@ class RegistrationMachine:
 
     def _stop_sending(self, entry: BindingUpdateListEntry, now: float) -> None:
         self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._unqueue(entry)
+
+    def _unqueue(self, entry: BindingUpdateListEntry) -> None:
         self._timers.cancel((entry.binding_id, BindingTimer.PERMISSION_TO_SEND))
         self._to_send.pop(entry.binding_id, None)
 
