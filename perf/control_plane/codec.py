@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
-from scapy.layers.inet6 import IPv6, MIP6OptBRAdvice, MIP6OptMNID
+from scapy.layers.inet6 import IPv6, MIP6OptBRAdvice, MIP6OptMNID, in6_chksum
 
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
@@ -41,6 +41,8 @@ _SECONDS: Final = 1_764_100_000
 _3GPP: Final = 10415
 _WIFI: Final = AccessTechnologyType.IEEE_802_11
 _HANDOFF: Final = HandoffIndicator.UNKNOWN
+_MH_TYPE_OFFSET: Final = 2
+_SCAPY_MESSAGES: Final = {5: scapy.MIP6MH_PBU, 6: scapy.MIP6MH_PBA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ def contests() -> list[Contest]:
         Contest(
             "pbu_decode",
             lambda: mobility_header.decode(update, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS),
-            lambda: scapy.MIP6MH_PBU(update),
+            lambda: scapy_decode(update, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS),
         ),
         Contest("pba_encode", encode_acknowledgement, scapy_encode_acknowledgement),
         Contest(
             "pba_decode",
             lambda: mobility_header.decode(acknowledgement, LMA_ADDRESS, PROXY_CARE_OF_ADDRESS),
-            lambda: scapy.MIP6MH_PBA(acknowledgement),
+            lambda: scapy_decode(acknowledgement, LMA_ADDRESS, PROXY_CARE_OF_ADDRESS),
         ),
     ]
 
@@ -170,6 +172,14 @@ def scapy_encode_acknowledgement() -> bytes:
     ]
     message = scapy.MIP6MH_PBA(seq=_SEQUENCE, mhtime=_LIFETIME_S // 4, options=options)
     return _scapy_octets(message, LMA_ADDRESS, PROXY_CARE_OF_ADDRESS)
+
+
+def scapy_decode(octets: bytes, source: IPv6Address, destination: IPv6Address) -> object:
+    """Read with the checksum verified, as ours is. Raises ValueError."""
+    header = IPv6(src=str(source), dst=str(destination))
+    if in6_chksum(IP_PROTOCOL_MOBILITY_HEADER, header, octets) != 0:
+        raise ValueError("wrong checksum")
+    return _SCAPY_MESSAGES[octets[_MH_TYPE_OFFSET]](octets)
 
 
 def _scapy_common_options() -> list[object]:

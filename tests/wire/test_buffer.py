@@ -7,7 +7,7 @@ from struct import Struct
 import pytest
 
 from mag.wire import errors
-from mag.wire.buffer import Reader, Truncated, WireError, Writer
+from mag.wire.buffer import Reader, Truncated, WireError
 from mag.wire.checksum import checksum
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
 
@@ -34,16 +34,6 @@ class TestReader:
         with pytest.raises(Truncated):
             reader.unpack(Struct("!I"))
         assert reader.rest() == b"abc"
-
-
-class TestWriter:
-    def test_offset_counts_from_the_start_of_the_message(self):
-        writer = Writer(12)
-        assert writer.octets_to(8, 4) == 0
-        assert writer.octets_to(8, 2) == 6
-        writer.write(b"abc")
-        assert writer.octets_to(8, 0) == 1
-        assert writer.finish() == b"abc"
 
 
 class TestChecksum:

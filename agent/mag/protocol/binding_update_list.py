@@ -146,6 +146,8 @@ class BindingUpdateList:
 
     def release_prefixes(self, entry: BindingUpdateListEntry) -> None:
         """Take the prefixes off the entry."""
+        if not entry.home_network_prefixes:
+            return
         for prefix in entry.home_network_prefixes:
             del self._by_prefix[prefix]
             self._prefix_lengths[prefix.prefixlen] -= 1
@@ -179,8 +181,9 @@ class BindingUpdateList:
         holders = [
             self._by_prefix.get(prefix.supernet(new_prefix=length))
             for length in lengths
-            if length <= prefix.prefixlen
+            if length < prefix.prefixlen
         ]
+        holders.append(self._by_prefix.get(prefix))
         if any(length > prefix.prefixlen for length in lengths):  # rare enough for a search
             holders += [
                 entry

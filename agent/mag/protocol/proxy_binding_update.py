@@ -19,6 +19,9 @@ from mag.wire.options import (
 )
 
 _FLAGS: Final = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.PROXY_REGISTRATION
+_HOME_FLAGS: Final = _FLAGS | BindingUpdateFlag.HOME_REGISTRATION
+_ALL_ZERO: Final = tuple(IPv6Network((0, length)) for length in range(129))
+"""By prefix length; all mean the same."""
 
 
 def build_proxy_binding_update(
@@ -36,22 +39,19 @@ def build_proxy_binding_update(
     timestamp_ticks: None leaves the option out (RFC 5213 §6.9.1.1(6)).
     on_quirk: called with the name of each quirk that changes the message.
     """
-    flags = _FLAGS
     if quirks.no_home_registration_flag:
         on_quirk("no_home_registration_flag")
-    else:
-        flags |= BindingUpdateFlag.HOME_REGISTRATION
     prefixes = entry.home_network_prefixes or entry.requested_prefixes
     if not prefixes:
         # Asks the LMA to assign; its length is not defined (INT-02).
-        prefixes = (IPv6Network(("::", quirks.all_zero_prefix_length)),)
+        prefixes = (_ALL_ZERO[quirks.all_zero_prefix_length],)
         if quirks.all_zero_prefix_length:
             on_quirk("all_zero_prefix_length")
     return ProxyBindingUpdate(
         sequence=sequence,
         lifetime_s=entry.request.lifetime_s,
         options=_options(entry, prefixes, timestamp_ticks),
-        flags=flags,
+        flags=_FLAGS if quirks.no_home_registration_flag else _HOME_FLAGS,
     )
 
 

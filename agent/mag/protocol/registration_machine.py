@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from mag.protocol.acknowledgement import Grant, read_grant
@@ -212,13 +212,12 @@ class RegistrationMachine:
         grant: Grant,
         now: float,
     ) -> None:
-        if defect := grant.defect or self._conflict(entry, grant):
+        losers = self._others_with(grant.home_network_prefixes, entry)
+        if defect := grant.defect or _conflict(entry, losers):
             self._reject(entry, StatusReaction(Pace.BACK_OFF), None, defect, now)
             return
-        for prefix in grant.home_network_prefixes:
-            for holder in self._list.holders_of(prefix):
-                if holder is not entry:
-                    self.apply(holder, RegistrationInput.SUPERSEDED, now)
+        for loser in losers:
+            self.apply(loser, RegistrationInput.SUPERSEDED, now)
         refresh_after_s = grant.lifetime_s * self._settings.refresh_fraction
         if grant.refresh_interval_s:  # §6.2.4 of RFC 6275: a hint to come earlier, never later
             refresh_after_s = min(refresh_after_s, grant.refresh_interval_s)
@@ -236,13 +235,16 @@ class RegistrationMachine:
         else:
             self._emit(BindingRefreshed(snapshot(entry), grant.lifetime_s))
 
-    def _conflict(self, entry: BindingUpdateListEntry, grant: Grant) -> str | None:
-        """An LMA may move its own prefixes between our bindings, not take another LMA's."""
-        for prefix in grant.home_network_prefixes:
-            for holder in self._list.holders_of(prefix):
-                if holder.lma_address != entry.lma_address:
-                    return f"the LMA granted {prefix}, which {holder.lma_address} has assigned here"
-        return None
+    def _others_with(
+        self, prefixes: tuple[IPv6Network, ...], entry: BindingUpdateListEntry
+    ) -> dict[BindingUpdateListEntry, IPv6Network]:
+        """Whom the prefixes would be taken from, each with one of them."""
+        return {
+            holder: prefix
+            for prefix in prefixes
+            for holder in self._list.holders_of(prefix)
+            if holder is not entry
+        }
 
     def _reject(
         self,
@@ -474,3 +476,13 @@ class RegistrationMachine:
         self._emit(
             ProxyBindingUpdateSent(snapshot(entry), kind, outstanding.sequence, entry.attempts)
         )
+
+
+def _conflict(
+    entry: BindingUpdateListEntry, losers: Mapping[BindingUpdateListEntry, IPv6Network]
+) -> str | None:
+    """An LMA may move its own prefixes between our bindings, not take another LMA's."""
+    for loser, prefix in losers.items():
+        if loser.lma_address != entry.lma_address:
+            return f"the LMA granted {prefix}, which {loser.lma_address} has assigned here"
+    return None

@@ -126,13 +126,14 @@ class BindingService:
 
 def snapshot(entry: BindingUpdateListEntry) -> Binding:
     """The entry as a value."""
+    profile, attachment = entry.profile, entry.attachment
     return Binding(
-        binding_id=entry.binding_id,
-        mn_id=entry.mn_id,
-        access_interface=entry.attachment.access_interface,
-        mn_link_layer_id=entry.attachment.mn_link_layer_id,
-        lma_address=entry.lma_address,
-        state=entry.state,
-        home_network_prefixes=entry.home_network_prefixes,
-        local_routing=entry.profile.local_routing,
+        entry.binding_id,
+        profile.mn_id,
+        attachment.access_interface,
+        attachment.mn_link_layer_id,
+        profile.lma_address,
+        entry.state,
+        entry.home_network_prefixes,
+        profile.local_routing,
     )

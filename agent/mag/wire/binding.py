@@ -1,6 +1,7 @@
 """Proxy Binding Update and Proxy Binding Acknowledgement (RFC 5213 §8.1 and §8.2)."""
 
 from dataclasses import dataclass
+from functools import cache
 from struct import Struct
 from typing import ClassVar, Final, Self
 
@@ -24,6 +25,8 @@ _PROXY_UPDATE: Final = (
 # tables in which IntFlag keeps every combination it has met.
 _UPDATE_FLAG_BITS: Final = sum(BindingUpdateFlag)
 _ACKNOWLEDGEMENT_FLAG_BITS: Final = sum(BindingAcknowledgementFlag)
+_update_flags: Final = cache(BindingUpdateFlag)
+_acknowledgement_flags: Final = cache(BindingAcknowledgementFlag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class ProxyBindingUpdate(CarriesOptions):
             sequence,
             lifetime_from_units(units),
             decode_options(message, _OPTIONS_START),
-            BindingUpdateFlag(flags & _UPDATE_FLAG_BITS),
+            _update_flags(flags & _UPDATE_FLAG_BITS),
         )
 
     def encode(self) -> bytes:
@@ -104,7 +107,7 @@ class ProxyBindingAcknowledgement(CarriesOptions):
             sequence,
             lifetime_from_units(units),
             decode_options(message, _OPTIONS_START),
-            BindingAcknowledgementFlag(flags & _ACKNOWLEDGEMENT_FLAG_BITS),
+            _acknowledgement_flags(flags & _ACKNOWLEDGEMENT_FLAG_BITS),
         )
 
     def encode(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Bounded reading and aligned writing of octets; errors are re-exported beside the readers."""
+"""Bounded reading of octets; errors are re-exported beside the reader."""
 
 from struct import Struct
 from typing import Any
@@ -32,7 +32,6 @@ __all__ = [
     "UnexpectedPacket",
     "UnknownMobilityHeaderType",
     "WireError",
-    "Writer",
 ]
 
 
@@ -66,26 +65,3 @@ class Reader:
     def rest(self) -> bytes:
         """Everything not taken yet, taken."""
         return self.take(self.remaining)
-
-
-class Writer:
-    """Appends octets and knows where in the message the next one stands."""
-
-    __slots__ = ("_octets", "_start")
-
-    def __init__(self, start: int = 0) -> None:
-        """start: offset in the message of the first octet written."""
-        self._start = start
-        self._octets = bytearray()
-
-    def write(self, octets: bytes) -> None:
-        """Append octets as they are."""
-        self._octets += octets
-
-    def octets_to(self, modulus: int, remainder: int) -> int:
-        """How many octets are missing to an offset congruent to `remainder` mod `modulus`."""
-        return (remainder - self._start - len(self._octets)) % modulus
-
-    def finish(self) -> bytes:
-        """All octets written."""
-        return bytes(self._octets)

