@@ -45,7 +45,7 @@ def faults_of(**sections: Any) -> list[tuple[tuple[str | int, ...], str]]:
 def test_protocol_settings_of_smallest_configuration_are_the_rfcs() -> None:
     """CFG-01, CFG-02: defaults have one source."""
     assert configuration().protocol_settings() == ProtocolSettings(
-        proxy_care_of_address=PROXY_CARE_OF_ADDRESS
+        proxy_care_of_address=PROXY_CARE_OF_ADDRESS, solicitations_by_link={"eth1": 5}
     )
 
 
@@ -71,6 +71,10 @@ def test_protocol_settings_carry_every_key() -> None:
             "valid_lifetime_s": "7200",
             "preferred_lifetime_s": "7200",
         },
+        access_links={
+            "eth1": {"presence_solicitations": "3"},
+            "eth2": {"presence": "link_layer"},
+        },
     ).protocol_settings()
     assert settings == ProtocolSettings(
         proxy_care_of_address=PROXY_CARE_OF_ADDRESS,
@@ -91,6 +95,7 @@ def test_protocol_settings_carry_every_key() -> None:
             valid_lifetime_s=7200,
             preferred_lifetime_s=7200,
         ),
+        solicitations_by_link={"eth1": 3},
     )
 
 

@@ -46,6 +46,8 @@ def test_values_stand_as_an_operator_writes_them() -> None:
     assert written["access_links"]["eth1"] == {
         "access_technology_type": "ieee_802_3",
         "attach_triggers": ["router_solicitation", "any_frame", "link_state", "admin"],
+        "presence": "probe",
+        "presence_solicitations": 5,
     }
     assert written["protocol"]["fixed_mag_link_layer_address"] == "00:00:5e:00:52:13"
 

@@ -90,7 +90,7 @@ def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
     attach(gateway, MN2_MAC)
 
 
-@pytest.mark.requirement("RA-05", "FWD-09", "RTX-02")
+@pytest.mark.requirement("RA-05", "FWD-09", "RTX-02", "RTX-05")
 def test_silent_lma_means_no_advertisement_and_counted_drops(gateway: GatewayProcess) -> None:
     """RA-05, FWD-09, RTX-02: and the gateway keeps asking."""
     gateway.from_node(MN1_MAC, datagram("fe80::1"))
@@ -98,10 +98,41 @@ def test_silent_lma_means_no_advertisement_and_counted_drops(gateway: GatewayPro
     gateway.from_node(MN1_MAC, datagram("2001:db8:100:1::1"))
     drops = lambda: gateway.counters()["dataplane"]["drops"]["unknown_source"]  # noqa: E731
     wait_for(drops, "the node's packet is dropped and counted")
+    gateway.answer_probe(MN1_MAC)
     again = read_update(gateway.next_update())
     assert again.sequence != first.sequence
     gateway.nothing_to_node(MN1_MAC, is_advertisement)
     assert [row["state"] for row in gateway.bindings()] == ["registering"]
+
+
+@pytest.mark.requirement("RTX-05", "DETACH-03")
+def test_node_that_answers_no_question_is_asked_no_more_lifetime_for(
+    bare: GatewayProcess,
+) -> None:
+    """The LMA is silent; what is sent after the first request takes it back."""
+    gateway = bare.start_ready(link="{presence_solicitations: 1}")
+    gateway.from_node(MN1_MAC, datagram("fe80::1"))
+    assert read_update(gateway.next_update()).lifetime_s > 0
+    assert read_update(gateway.next_update()).lifetime_s == 0
+
+
+@pytest.mark.requirement("DETACH-01", "DETACH-03", "DETACH-04", "DETACH-07", "ND-17")
+def test_unmodified_kernel_keeps_its_service_until_it_is_gone_without_a_word(
+    bare: GatewayProcess,
+) -> None:
+    gateway = bare.start_ready(
+        link="{presence_solicitations: 1}", protocol="{refresh_fraction: 0.1}"
+    )
+    gateway.put_kernel_node(MN1_MAC)
+    for _ in range(4):
+        message = gateway.next_update()
+        assert read_update(message).lifetime_s > 0
+        gateway.answer(gateway.lma.answer(message, lifetime_s=12))
+    gateway.silence_kernel_node()
+    message = gateway.next_update()
+    assert read_update(message).lifetime_s == 0
+    gateway.answer(gateway.lma.answer(message))
+    wait_for(lambda: not gateway.bindings(), "the binding is gone")
 
 
 @pytest.mark.requirement("PBA-14", "PBA-15", "PBA-22")

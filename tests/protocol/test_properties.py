@@ -43,11 +43,14 @@ REPLIES = {
 OF_THE_NODE = {RegistrationInput.REJECTED_FOR_GOOD}
 """May have been told to another of the node's interfaces (status 152)."""
 NO_LIFETIME = {RegistrationInput.LIFETIME_ENDED, RegistrationInput.SUPERSEDED}
+NOTHING_TO_SEND = {RegistrationInput.TIMER_DUE, RegistrationInput.ABSENCE_FOUND}
 IMPOSSIBLE = {
     RegistrationState.ACTIVE: REPLIES - OF_THE_NODE,
-    RegistrationState.SILENT: REPLIES - OF_THE_NODE | {RegistrationInput.TIMER_DUE},
+    RegistrationState.SILENT: REPLIES - OF_THE_NODE | NOTHING_TO_SEND,
     RegistrationState.REJECTED: REPLIES - OF_THE_NODE | NO_LIFETIME,
-    RegistrationState.HELD: REPLIES - OF_THE_NODE | NO_LIFETIME | {RegistrationInput.TIMER_DUE},
+    RegistrationState.HELD: REPLIES - OF_THE_NODE | NO_LIFETIME | NOTHING_TO_SEND,
+    # It lasts a second; nobody is asked for to be let go.
+    RegistrationState.DEREGISTERING: {RegistrationInput.ABSENCE_FOUND},
     RegistrationState.GONE: set(RegistrationInput),
 }
 
@@ -66,7 +69,11 @@ class CoreMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 99), is_by_timestamp=st.booleans())
     def start(self, seed: int, is_by_timestamp: bool) -> None:
-        self.gateway = make_gateway(lifetime_s=40, timestamp_based_approach_in_use=is_by_timestamp)
+        self.gateway = make_gateway(
+            lifetime_s=40,
+            timestamp_based_approach_in_use=is_by_timestamp,
+            solicitations_by_link={LINKS[1]: 2},
+        )
         self.rng = random.Random(seed)
         self.lmas = {
             LMA_ADDRESS: FakeLma(LMA_ADDRESS, IPv6Network("2001:db8:100::/48")),
@@ -99,6 +106,15 @@ class CoreMachine(RuleBasedStateMachine):
         for entry in self.gateway.binding_update_list:
             if choice.random() < 0.5:
                 self.gateway.router_solicited(entry.binding_id, self.now)
+
+    @rule(choice=st.randoms(use_true_random=False), is_sent=st.booleans())
+    def nodes_are_heard_or_cannot_be_asked(self, choice: random.Random, is_sent: bool) -> None:
+        for entry in self.gateway.binding_update_list:
+            if choice.random() < 0.5:
+                if is_sent:
+                    self.gateway.node_heard(entry.binding_id, None, self.now)
+                else:
+                    self.gateway.probe_not_sent(entry.binding_id)
 
     @rule()
     def send(self) -> None:

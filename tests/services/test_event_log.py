@@ -24,6 +24,7 @@ from mag.protocol.events import (
     PeerRemoved,
     PeerRestarted,
     PeerUnreachable,
+    ProbeNode,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
     QuirkApplied,
@@ -68,6 +69,7 @@ ABOUT_BINDINGS: list[tuple[Event, str]] = [
     (ForwardingUnwanted(BINDING), "forwarding_unwanted"),
     (AdvertisePrefixes(BINDING), "router_advertisement_due"),
     (WithdrawPrefixes(BINDING), "prefix_withdrawal_due"),
+    (ProbeNode(BINDING, IPv6Address("fe80::1"), 1), "node_asked_for"),
 ]
 OTHERS: list[tuple[Event, str]] = [
     (TunnelWanted(LMA), "tunnel_wanted"),

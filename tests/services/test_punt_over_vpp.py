@@ -28,8 +28,8 @@ from mag.protocol.settings import (
     ProtocolSettings,
 )
 from mag.services import router_advertisement
-from mag.services.access_link import NodeSignal
 from mag.services.link_monitor import LinkState
+from mag.services.node_signal import NodeSignal
 from mag.wire.checksum import checksum
 from mag.wire.iana import (
     IP_PROTOCOL_ICMPV6,
@@ -67,7 +67,7 @@ def solicitation() -> bytes:
 async def test_router_solicitation_is_a_signal_of_its_link_and_node(bench: AdaptersBench) -> None:
     """RFC 5213 §6.9.2."""
     bench.send("acc1", solicitation())
-    wanted = NodeSignal("acc1", ALICE.mn_link_layer_address, is_router_solicitation=True)
+    wanted = NodeSignal("acc1", ALICE.mn_link_layer_address, True, ALICE_LINK_LOCAL)
     await eventually(lambda: wanted in bench.signals)
 
 
@@ -154,7 +154,9 @@ async def test_packet_of_a_node_without_binding_is_a_signal_until_the_node_is_kn
     port = bench.adapters.ports["acc1"]
     await send_as(bench.bench, ALICE, uplink_of(ALICE))
     await eventually(lambda: bench.signals)
-    assert bench.signals == [NodeSignal("acc1", ALICE.mn_link_layer_address, False)]
+    (signal,) = bench.signals
+    assert signal.mn_link_layer_address == ALICE.mn_link_layer_address
+    assert signal.source in ALICE.home_network_prefixes[0]
     port.know(ALICE.mn_link_layer_address)
     other = replace(ALICE, mn_link_layer_address=bytes.fromhex("02000000000c"))
     await send_as(bench.bench, ALICE, uplink_of(ALICE))

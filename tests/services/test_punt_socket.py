@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.services import punt_socket
-from mag.services.access_link import NodeSignal
+from mag.services.node_signal import NodeSignal
 from mag.services.punt_access_link import PuntAccessLink, UnknownSourceEvents
 from mag.services.punt_socket import PuntSocket
 from mag.services.punt_transport import PuntTransport
@@ -34,6 +34,7 @@ from support.mobility_headers import LMA, MAG, acknowledgement
 CORE, ACCESS, VLAN, PLAIN, DOWN = 1, 2, 3, 4, 5
 GATEWAY_MAC = bytes.fromhex("00005e005213")
 NODE_MAC = bytes.fromhex("02000000000a")
+NODE = IPv6Address("fe80::a")
 ADMIN_UP, LINK_UP = 1, 2
 MESSAGE = acknowledgement(b"")
 FROM_LMA = IPv6Packet(LMA, MAG, IP_PROTOCOL_MOBILITY_HEADER, MESSAGE).encode()
@@ -156,7 +157,7 @@ def framed(packet: bytes, source: bytes = NODE_MAC) -> bytes:
 
 
 def solicitation(hop_limit: int = 255) -> bytes:
-    source, destination = IPv6Address("fe80::a"), IPv6Address("ff02::2")
+    source, destination = NODE, IPv6Address("ff02::2")
     blank = bytes((133, *bytes(7)))
     value = checksum(blank, source, destination, IP_PROTOCOL_ICMPV6)
     message = blank[:2] + value.to_bytes(2, "big") + blank[4:]
@@ -352,7 +353,7 @@ async def test_router_solicitation_is_a_signal(world: World) -> None:
     _, signals = port_of(world)
     world.deliver(ACCESS, framed(solicitation()))
     await until(lambda: signals)
-    assert signals == [NodeSignal("access", NODE_MAC, is_router_solicitation=True)]
+    assert signals == [NodeSignal("access", NODE_MAC, True, NODE)]
 
 
 async def test_known_nodes_solicitation_is_a_signal_all_the_same(world: World) -> None:
@@ -385,7 +386,12 @@ async def test_invalid_solicitation_is_counted(world: World, frame: bytes, reaso
 
 
 def unknown_source(mac: bytes, sw_if_index: int = ACCESS) -> SimpleNamespace:
-    return SimpleNamespace(sw_if_index=sw_if_index, mac=SimpleNamespace(packed=mac), n_suppressed=3)
+    return SimpleNamespace(
+        sw_if_index=sw_if_index,
+        mac=SimpleNamespace(packed=mac),
+        source_address=NODE,
+        n_suppressed=3,
+    )
 
 
 async def test_event_of_an_unknown_source_is_a_signal_until_the_node_is_known(
@@ -397,7 +403,7 @@ async def test_event_of_an_unknown_source_is_a_signal_until_the_node_is_known(
     port.know(NODE_MAC)
     tell(unknown_source(NODE_MAC))
     tell(unknown_source(NODE_MAC, CORE))
-    assert signals == [NodeSignal("access", NODE_MAC, is_router_solicitation=False)]
+    assert signals == [NodeSignal("access", NODE_MAC, False, NODE)]
     port.forget(NODE_MAC)
     tell(unknown_source(NODE_MAC))
     assert len(signals) == 2

@@ -23,8 +23,8 @@ from dataplane.contract.kernel_bench import (
 from dataplane.contract.vpp_bench import VppBench
 from mag.dataplane.reconciler import Reconciler
 from mag.protocol.settings import RESERVED_LINK_LAYER_ADDRESS
-from mag.services.access_link import NodeSignal
 from mag.services.event_log import LogEntry
+from mag.services.node_signal import NodeSignal
 from mag.services.vpp_adapters import VppAdapters, VppSettings
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
 from mag.wire.ipv6 import IPv6Packet

@@ -12,9 +12,9 @@ from mag.config.model import Configuration
 from mag.daemon.gateway import Adapters
 from mag.dataplane.fake import FakeDataplane
 from mag.protocol.registration_machine import OutgoingMessage
-from mag.services.access_link import NodeSignal
 from mag.services.link_monitor import LinkState
 from mag.services.mobility_transport import ReceiveMessage
+from mag.services.node_signal import NodeSignal
 from mag.services.policy_store import ConfiguredPolicyStore
 from mag.wire.iana import MobilityHeaderType
 from support.fake_lma import FakeLma
@@ -38,6 +38,7 @@ PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:0:a::1")
 MN1_MAC = bytes.fromhex("020000000001")
 MN2_MAC = bytes.fromhex("020000000002")
 STRANGER_MAC = bytes.fromhex("0200000000ff")
+NODE_ADDRESS = IPv6Address("fe80::5eff:fe10:1")
 TURNS = 2000
 MH_TYPE_OFFSET = 2
 
@@ -116,10 +117,21 @@ class FakePort:
     def open(self, receive: Callable[[NodeSignal], None]) -> None:
         self._receive = receive
 
-    def frame(self, mac: bytes, *, is_router_solicitation: bool = False) -> None:
+    def frame(
+        self,
+        mac: bytes,
+        *,
+        is_router_solicitation: bool = False,
+        source: IPv6Address = NODE_ADDRESS,
+    ) -> None:
         """A node sends; what passes the filter reaches the gateway."""
         if self._receive is not None and (is_router_solicitation or mac not in self.known):
-            self._receive(NodeSignal(self.interface, mac, is_router_solicitation))
+            self._receive(NodeSignal(self.interface, mac, is_router_solicitation, source))
+
+    def answer(self, mac: bytes, address: IPv6Address = NODE_ADDRESS) -> None:
+        """A node answers a solicitation: that is let through, known or not."""
+        if self._receive is not None:
+            self._receive(NodeSignal(self.interface, mac, False, address, claimed=address))
 
     def know(self, mn_link_layer_address: bytes) -> None:
         self.known.add(mn_link_layer_address)

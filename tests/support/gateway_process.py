@@ -24,8 +24,13 @@ from mag.protocol.registration_machine import OutgoingMessage
 from mag.services.admin_client import AdminClient, AdminError
 from mag.services.gateway_control import Document
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
-from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
+from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
 from mag.wire.ipv6 import IPv6Packet
+from mag.wire.neighbor_solicitation import (
+    NEIGHBOR_SOLICITATION,
+    NeighborAdvertisement,
+    NeighborSolicitation,
+)
 from support.fake_lma import FakeLma
 
 LMA_ADDRESS = IPv6Address("2001:db8:c::1")
@@ -45,11 +50,12 @@ CONFIGURATION = """
 identity: test
 proxy_care_of_address: {proxy}
 lmas: {{lma1: {{address: {lma}}}}}
-access_links: {{{access}: {{}}}}
+access_links: {{{access}: {link}}}
 policy:
   nodes:
     mn1@example.net: {{lma: lma1, link_layer_addresses: ["02:00:00:00:00:01"]}}
     mn2@example.net: {{lma: lma1, link_layer_addresses: ["02:00:00:00:00:02"]}}
+protocol: {protocol}
 dataplane: {{core_interfaces: [{core}]}}
 admin: {{socket: {socket}}}
 shutdown: {{timeout_s: 1}}
@@ -102,6 +108,8 @@ class GatewayProcess:
             "access": "access",
             "core": "core",
             "socket": self.socket_path,
+            "link": "{}",
+            "protocol": "{}",
             **changes,
         }
         self._process = self._run(self._directory / "mag.yaml", values, without_capabilities)
@@ -114,6 +122,8 @@ class GatewayProcess:
             "lma": LMA_ADDRESS,
             "access": "access",
             "core": "core",
+            "link": "{}",
+            "protocol": "{}",
             **changes,
         }
         return self._run(self._directory / "second.yaml", values, ())
@@ -146,9 +156,9 @@ class GatewayProcess:
             text=True,
         )
 
-    def start_ready(self) -> Self:
+    def start_ready(self, **changes: str) -> Self:
         """Run it, and wait until it answers."""
-        process = self.start()
+        process = self.start(**changes)
         wait_for(lambda: self.socket_path.exists() or process.poll(), "the gateway answers")
         wait_for(self._serves, "the gateway serves")
         return self
@@ -229,6 +239,32 @@ class GatewayProcess:
         """A frame from a mobile node to its router."""
         frame = EthernetFrame(GATEWAY_ACCESS_MAC, mac, ETHERTYPE_IPV6, packet)
         self._access.send(frame.encode())
+
+    def answer_probe(self, mac: bytes) -> None:
+        """As the node whose address is solicited next."""
+
+        def is_solicitation(packet: bytes) -> bool:
+            return packet[6] == IP_PROTOCOL_ICMPV6 and packet[40] == NEIGHBOR_SOLICITATION
+
+        asked = NeighborSolicitation.decode(self.to_node(mac, is_solicitation))
+        answer = NeighborAdvertisement(asked.target, asked.target, is_solicited=True)
+        self.from_node(mac, answer.encode(asked.source))
+
+    def put_kernel_node(self, mac: bytes) -> None:
+        """Make the far end of the access link a node: the kernel there, as it is."""
+
+        def put() -> None:
+            with IPRoute() as route:
+                index = route.link_lookup(ifname="access")[0]
+                route.link("set", index=index, state="down")
+                route.link("set", index=index, address=mac.hex(":"), state="up")
+
+        in_namespace(self._world, put)
+
+    def silence_kernel_node(self) -> None:
+        """The node is gone without a word and without a change of carrier."""
+        switch = Path("/proc/sys/net/ipv6/conf/access/disable_ipv6")
+        in_namespace(self._world, lambda: switch.write_text("1"))
 
     def to_node(self, mac: bytes, is_it: Callable[[bytes], bool]) -> bytes:
         """The next packet to this node's MAC that is what the caller looks for."""

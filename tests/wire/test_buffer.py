@@ -62,7 +62,7 @@ class TestReasons:
     def test_every_fault_has_a_reason_of_its_own(self):
         """The reasons label one counter: two faults may not share a label."""
         reasons = [fault.reason for fault in FAULTS]
-        assert len(FAULTS) == 11
+        assert len(FAULTS) == 12
         assert len(set(reasons) | {WireError.reason}) == len(FAULTS) + 1
 
     @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

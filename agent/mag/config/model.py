@@ -62,6 +62,15 @@ class AttachTrigger(StrEnum):
     ADMIN = "admin"
 
 
+class PresenceMethod(StrEnum):
+    """How the gateway knows that a node is still on its access link (RFC 5213 §6.13)."""
+
+    PROBE = "probe"
+    """It asks the node."""
+    LINK_LAYER = "link_layer"
+    """The access network tells of every departure: it takes the link down, or `mag detach`."""
+
+
 class QuirksSection(Section):
     """How an LMA departs from the RFCs."""
 
@@ -109,6 +118,9 @@ class AccessLinkSection(Section):
     access_technology_type: AccessTechnology = AccessTechnologyType.IEEE_802_3
     """Goes into the Access Technology Type option (RFC 5213 §8.5)."""
     attach_triggers: _AttachTriggers = frozenset(AttachTrigger)
+    presence: PresenceMethod = PresenceMethod.PROBE
+    presence_solicitations: Annotated[int, Between(1, 20)] = 5
+    """Unanswered ones after which a node counts as gone; RFC 4861 §10 has 3, a second apart."""
 
 
 class ProtocolSection(Section):
@@ -267,6 +279,11 @@ class Configuration(Section):
                 interval_s=self.heartbeat.interval_s,
                 missing_allowed=self.heartbeat.missing_allowed,
             ),
+            solicitations_by_link={
+                interface: link.presence_solicitations
+                for interface, link in self.access_links.items()
+                if link.presence is PresenceMethod.PROBE
+            },
             max_bindings=protocol.max_bindings,
         )
 

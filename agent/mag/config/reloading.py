@@ -27,6 +27,8 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("access_links", "NAME"): "new: at once; removed: its sessions are de-registered and ended",
     ("access_links", "NAME", "access_technology_type"): "for nodes that attach from then on",
     ("access_links", "NAME", "attach_triggers"): "at once",
+    ("access_links", "NAME", "presence"): "at once",
+    ("access_links", "NAME", "presence_solicitations"): "at once",
     ("policy", "nodes", "NAME"): "new: nodes are asked to speak up; removed: as the realm's rules",
     ("policy", "nodes", "NAME", "lma"): "de-registered at the old LMA, registered at the new one",
     ("policy", "nodes", "NAME", "lifetime_s"): "with the next refresh",

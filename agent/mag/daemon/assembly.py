@@ -61,6 +61,7 @@ def _on_vpp(configuration: Configuration) -> Adapters:
         ports=adapters.ports,
         link_states=adapters.link_monitor.watch,
         keep_connected=adapters.keep_connected,
+        idle_s=adapters.dataplane.idle_s,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
 from typing import Final
 
 import structlog
@@ -13,9 +14,10 @@ from mag.daemon.pump import Pump
 from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.events import RefusalReason
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.services.access_link import AccessLinkPort, NodeSignal
+from mag.services.access_link import AccessLinkPort
 from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
 from mag.services.gateway_control import ControlError
+from mag.services.node_signal import NodeSignal
 from mag.services.policy_store import PolicyStore
 from mag.wire.ethernet import format_link_layer_address
 
@@ -78,6 +80,7 @@ class Attachments:
             entry.profile,
             now,
         )
+        self._core.node_heard(entry.binding_id, signal.source, now)
         if signal.is_router_solicitation:
             self._core.router_solicited(entry.binding_id, now)
         self._pump.wake()
@@ -90,9 +93,11 @@ class Attachments:
         trigger: AttachTrigger,
         mn_id: bytes | None = None,
         handoff_hint: HandoffHint = HandoffHint.UNKNOWN,
+        node_address: IPv6Address | None = None,
     ) -> int:
         """Attach a node that policy admits; the answer is its binding id.
 
+        node_address: one that the node has been seen with.
         Raises ControlError with the reason why the node gets no service.
         """
         if self.is_closed:
@@ -128,6 +133,8 @@ class Attachments:
         entry = self._core.binding_update_list.by_interface(mn_id, attachment)
         if entry is None:
             raise ControlError(_REFUSALS[refusal] if refusal else "the binding has ended already")
+        if node_address is not None:
+            self._core.node_heard(entry.binding_id, node_address, self._pump.now())
         self._unmute((access_interface, mn_link_layer_address))
         self._ports[access_interface].know(mn_link_layer_address)
         return entry.binding_id
@@ -196,18 +203,16 @@ class Attachments:
             self.refused["too_many_at_once"] += 1
             return
         self._being_identified.add(key)
-        self._tasks.create_task(self._identify(*key, _trigger_of(signal)))
+        self._tasks.create_task(self._identify(signal))
 
-    async def _identify(
-        self, access_interface: str, mn_link_layer_address: bytes, trigger: AttachTrigger
-    ) -> None:
-        key = (access_interface, mn_link_layer_address)
+    async def _identify(self, signal: NodeSignal) -> None:
+        key = (signal.access_interface, signal.mn_link_layer_address)
         try:
-            await self.attach(access_interface, mn_link_layer_address, trigger=trigger)
+            await self.attach(*key, trigger=_trigger_of(signal), node_address=signal.source)
         except ControlError as error:
             self.refused["no_service"] += 1
             self._mute(key)
-            where = _where(access_interface, mn_link_layer_address)
+            where = _where(*key)
             refusal = where | {"reason": str(error)}
             self._note(LogEntry("attachment_refused", Level.INFO, refusal))
         except Exception as error:

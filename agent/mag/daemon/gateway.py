@@ -20,6 +20,7 @@ import structlog
 from mag.config.model import Configuration
 from mag.daemon.attachments import Attachments
 from mag.daemon.forwarding import Forwarding
+from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
 from mag.dataplane.base import AccessLink, Dataplane, DataplaneError
 from mag.dataplane.reconciler import Reconciler
@@ -31,6 +32,7 @@ from mag.protocol.events import (
     ForwardingInstalled,
     ForwardingUnwanted,
     ForwardingWanted,
+    ProbeNode,
     ProxyBindingAcknowledgementReceived,
     TunnelUnwanted,
     TunnelWanted,
@@ -80,6 +82,8 @@ class Adapters:
     ) = None
     """For a packet path that may go and come back: restores it and tells of it, with what it is
     called with."""
+    idle_s: IdleTime | None = None
+    """For a packet path that keeps to itself what nodes answer: when it heard them last."""
 
 
 class Gateway:
@@ -133,6 +137,14 @@ class Gateway:
             ports=adapters.ports,
             links=configuration.access_links,
             note=self.note,
+            tasks=tasks,
+        )
+        self.presence = PresenceProber(
+            core=core,
+            pump=self.pump,
+            ports=adapters.ports,
+            gateway_link_local_address=core.settings.fixed_mag_link_local_address,
+            idle_s=adapters.idle_s,
             tasks=tasks,
         )
         self.metrics = Metrics(
@@ -198,6 +210,7 @@ class Gateway:
             whatever_happens.push_async_callback(self.dataplane.close, remove=self._has_dataplane)
             whatever_happens.callback(self.transport.close)
             whatever_happens.callback(self.pump.close)
+            whatever_happens.callback(self.presence.close)
             for port in self.ports.values():
                 whatever_happens.callback(port.close)
             for task in self._background:
@@ -274,6 +287,8 @@ class Gateway:
                 self._advertise(binding)
             case WithdrawPrefixes(binding):
                 self._withdraw(binding)
+            case ProbeNode() as probe:
+                self.presence.ask(probe)
             case BindingLost(binding, reason):
                 self.attachments.lost(binding.access_interface, binding.mn_link_layer_id)
                 if reason is not LossReason.DETACHED:

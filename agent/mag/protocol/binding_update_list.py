@@ -64,6 +64,12 @@ class BindingUpdateListEntry:
     """The packet path has confirmed; only then is the node told of its prefixes."""
     advertisements_sent: int = 0
     """Router Advertisements since the prefixes or the link changed (RFC 4861 §6.2.4)."""
+    last_heard_at: float = 0.0
+    """Monotonic seconds of the node's last sign of life that we were told of."""
+    node_address: IPv6Address | None = None
+    """One of the node's addresses; its link-local one if we have seen that."""
+    solicitations: int = 0
+    """Sent since the presence of the node came into doubt."""
     send_times: tuple[float, ...] = ()
     """Of the last MAX_UPDATE_RATE PBUs, oldest first."""
 

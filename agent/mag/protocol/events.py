@@ -174,6 +174,16 @@ class WithdrawPrefixes:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeNode:
+    """Ask for the node: its binding is to be extended (RFC 5213 §6.13)."""
+
+    binding: Binding
+    node_address: IPv6Address | None
+    """One of the node's own, to solicit; None while none is known."""
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttachmentRefused:
     """An attachment was not taken."""
 
@@ -251,6 +261,7 @@ Event = (
     | ForwardingInstalled
     | AdvertisePrefixes
     | WithdrawPrefixes
+    | ProbeNode
     | AttachmentRefused
     | MessageDiscarded
     | BindingErrorReceived

@@ -263,6 +263,19 @@ class MobileAccessGateway:
         if entry := self.binding_update_list.by_id(binding_id):
             self._service.solicited(entry, now)
 
+    def node_heard(self, binding_id: int, address: IPv6Address | None, now: float) -> None:
+        """A sign of life of the node on its link, as the answer to ProbeNode or by itself.
+
+        address: the node's own that it came from; None where only the packet path saw it.
+        """
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._machine.heard(entry, address, now)
+
+    def probe_not_sent(self, binding_id: int) -> None:
+        """The last ProbeNode of this binding could not be carried out."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._machine.not_asked(entry)
+
     def forwarding_ready(self, binding_id: int, now: float) -> None:
         """The packet path forwards as the last ForwardingWanted of this binding said."""
         if entry := self.binding_update_list.by_id(binding_id):
@@ -323,13 +336,15 @@ class MobileAccessGateway:
                 continue
             match timer:
                 case BindingTimer.REGISTRATION:
-                    self._machine.apply(entry, RegistrationInput.TIMER_DUE, now)
+                    self._machine.timer_due(entry, now)
                 case BindingTimer.LIFETIME:
                     self._machine.apply(entry, RegistrationInput.LIFETIME_ENDED, now)
                 case BindingTimer.ADVERTISEMENT:
                     self._service.advertise(entry, now)
                 case BindingTimer.PERMISSION_TO_SEND:
                     self._machine.permit(entry)
+                case BindingTimer.PRESENCE:
+                    self._machine.unanswered(entry, now)
 
     def events(self) -> list[Event]:
         """What happened since the last call, oldest first."""

@@ -54,6 +54,8 @@ class RegistrationInput(StrEnum):
     """The granted lifetime is over."""
     DETACH_SEEN = "detach_seen"
     """The node has left its access link."""
+    ABSENCE_FOUND = "absence_found"
+    """The node was asked for before its lifetime was to be extended, and did not answer."""
     CLEARED = "cleared"
     """An operator ends the binding."""
     SUPERSEDED = "superseded"
@@ -64,6 +66,8 @@ class LossReason(StrEnum):
     """Why a binding came to its end."""
 
     DETACHED = "detached"
+    ABSENT = "absent"
+    """It no longer answered (RFC 5213 §6.13)."""
     CLEARED = "cleared"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
@@ -76,6 +80,7 @@ class LossReason(StrEnum):
 
 LOSS_REASONS: Final[Mapping[RegistrationInput, LossReason]] = {
     RegistrationInput.DETACH_SEEN: LossReason.DETACHED,
+    RegistrationInput.ABSENCE_FOUND: LossReason.ABSENT,
     RegistrationInput.CLEARED: LossReason.CLEARED,
     RegistrationInput.LIFETIME_ENDED: LossReason.EXPIRED,
     RegistrationInput.SUPERSEDED: LossReason.SUPERSEDED,
@@ -92,6 +97,8 @@ class BindingTimer(StrEnum):
     ADVERTISEMENT = "advertisement"
     PERMISSION_TO_SEND = "permission_to_send"
     """The rate limit lets the binding's next PBU pass."""
+    PRESENCE = "presence"
+    """The node has not answered a solicitation."""
 
 
 class RegistrationAction(StrEnum):
@@ -138,6 +145,7 @@ TRANSITIONS: Final[
     # A node that came back while its old binding was being ended may still hold a lifetime.
     (_State.REGISTERING, _Input.LIFETIME_ENDED): (_State.REGISTERING, _Action.DENY),
     (_State.REGISTERING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
+    (_State.REGISTERING, _Input.ABSENCE_FOUND): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.REGISTERING, _Input.CLEARED): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.REGISTERING, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.ACTIVE, _Input.ATTACH_SEEN): (_State.ACTIVE, _Action.NONE),
@@ -147,6 +155,7 @@ TRANSITIONS: Final[
     (_State.ACTIVE, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.ACTIVE, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.ACTIVE, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
+    (_State.ACTIVE, _Input.ABSENCE_FOUND): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.ACTIVE, _Input.CLEARED): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.ACTIVE, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.REFRESHING, _Input.ATTACH_SEEN): (_State.REFRESHING, _Action.NONE),
@@ -160,6 +169,7 @@ TRANSITIONS: Final[
     (_State.REFRESHING, _Input.TIMER_DUE): (_State.REFRESHING, _Action.RETRANSMIT),
     (_State.REFRESHING, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.REFRESHING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
+    (_State.REFRESHING, _Input.ABSENCE_FOUND): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.REFRESHING, _Input.CLEARED): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.REFRESHING, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.SILENT, _Input.ATTACH_SEEN): (_State.SILENT, _Action.NONE),
@@ -175,6 +185,7 @@ TRANSITIONS: Final[
     (_State.REJECTED, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.REJECTED, _Input.TIMER_DUE): (_State.REGISTERING, _Action.RETRANSMIT),
     (_State.REJECTED, _Input.DETACH_SEEN): (_State.GONE, _Action.DISCARD_ENTRY),
+    (_State.REJECTED, _Input.ABSENCE_FOUND): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.REJECTED, _Input.CLEARED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.HELD, _Input.ATTACH_SEEN): (_State.HELD, _Action.NONE),
     (_State.HELD, _Input.HANDOFF_REPORTED): (_State.HELD, _Action.NONE),

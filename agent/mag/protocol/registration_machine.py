@@ -30,6 +30,7 @@ from mag.protocol.ordering import (
     next_sequence,
 )
 from mag.protocol.policy_profile import PolicyProfile
+from mag.protocol.presence import PresenceCheck, learn_address
 from mag.protocol.proxy_binding_update import build_proxy_binding_update
 from mag.protocol.registration import (
     LOSS_REASONS,
@@ -92,6 +93,7 @@ class RegistrationMachine:
         self._sequence = SequenceCounter(rng.getrandbits(SEQUENCE_BITS))
         self._timestamps = TimestampSource()
         self._emit = emit
+        self._presence = PresenceCheck(settings, timers, emit)
         self._last_binding_id = 0
         self._to_send: dict[int, None] = {}  # binding ids in order, each once
         self._actions: Mapping[
@@ -120,6 +122,7 @@ class RegistrationMachine:
             attachment=attachment,
             state=RegistrationState.REGISTERING,
             attached_at=now,
+            last_heard_at=now,
             request=self._registration_request(profile, attachment),
             requested_prefixes=profile.home_network_prefixes,
         )
@@ -145,6 +148,33 @@ class RegistrationMachine:
         entry.state, action = TRANSITIONS[entry.state, what]
         entry.loss_reason = reason or LOSS_REASONS.get(what, entry.loss_reason)
         self._actions[action](entry, now)
+
+    def timer_due(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """The registration timer is due; a PBU that extends needs a node that is there.
+
+        §6.9.4(2) for retransmissions, §6.13 for refreshes.
+        """
+        if self._presence.is_needed(entry, now):
+            self._presence.begin(entry, now)
+        else:
+            self.apply(entry, RegistrationInput.TIMER_DUE, now)
+
+    def unanswered(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """The node has not answered the last solicitation in time."""
+        if not self._presence.ask_again(entry, now):
+            self.apply(entry, RegistrationInput.ABSENCE_FOUND, now)
+
+    def heard(self, entry: BindingUpdateListEntry, address: IPv6Address | None, now: float) -> None:
+        """A sign of life; what waited for one goes on. address: where it came from, if known."""
+        entry.last_heard_at = now
+        if address is not None:
+            learn_address(entry, address)
+        if self._presence.end(entry):
+            self.apply(entry, RegistrationInput.TIMER_DUE, now)
+
+    def not_asked(self, entry: BindingUpdateListEntry) -> None:
+        """The last solicitation could not be sent."""
+        self._presence.not_asked(entry)
 
     def complete(
         self,
@@ -404,6 +434,7 @@ class RegistrationMachine:
 
     def _unqueue(self, entry: BindingUpdateListEntry) -> None:
         self._timers.cancel((entry.binding_id, BindingTimer.PERMISSION_TO_SEND))
+        self._presence.end(entry)
         self._to_send.pop(entry.binding_id, None)
 
     def _discard_entry(self, entry: BindingUpdateListEntry, now: float) -> None:
@@ -415,6 +446,7 @@ class RegistrationMachine:
         self._on_gone(entry, now)
 
     def _arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
+        self._presence.end(entry)
         self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)
 
     # Requests

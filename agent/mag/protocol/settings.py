@@ -1,6 +1,7 @@
 """Variables of the protocol with the RFC's defaults; units are in the names."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -74,6 +75,9 @@ class ProtocolSettings:
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     reregistrations_per_s: float = 200.0
     """Towards one LMA that has lost its bindings (INT-08 in docs/interpretations.md)."""
+    solicitations_by_link: Mapping[str, int] = field(default_factory=dict)
+    """How often a node is asked for before it counts as gone, by access interface; on links that
+    are left out the access network tells of every departure, and nobody is asked."""
     max_bindings: int = 1_000_000
     max_outstanding_requests: int = 8
     """(sequence, timestamp) pairs remembered per binding for matching late replies (INT-27)."""

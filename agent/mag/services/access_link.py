@@ -5,36 +5,22 @@ import errno
 import socket
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from mag.services.known_source_filter import KnownSourceFilter, KnownSourceFilterError
+from mag.services.node_signal import NodeSignal, read_signal
 from mag.wire.errors import WireError
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
-from mag.wire.neighbor_discovery import RouterSolicitation
 
 _SOL_PACKET: Final = 263
 _PACKET_IGNORE_OUTGOING: Final = 23
 _LARGEST_FRAME: Final = 2048
 _FRAMES_PER_WAKEUP: Final = 64
 """Unknown senders may be a flood; signalling gets its turn in between."""
-_IPV6_NEXT_HEADER_OFFSET: Final = 6
-_ICMPV6_TYPE_OFFSET: Final = 40
-_ICMPV6: Final = 58
-_ROUTER_SOLICITATION: Final = 133
 
 
 class AccessLinkError(Exception):
     """The access link cannot be served; the text names the interface and the cause."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSignal:
-    """A mobile node made itself heard on an access link."""
-
-    access_interface: str
-    mn_link_layer_address: bytes
-    is_router_solicitation: bool
 
 
 class AccessLinkPort(Protocol):
@@ -50,7 +36,11 @@ class AccessLinkPort(Protocol):
         """The interface is back, perhaps another one of the name. Raises AccessLinkError."""
 
     def know(self, mn_link_layer_address: bytes) -> None:
-        """Frames from this node are no news until `forget`; Router Solicitations always are."""
+        """Traffic of this node is no news until `forget`.
+
+        Router Solicitations always are, and so is whatever answers a question of ours or claims
+        an address, where the packet path lets it be seen.
+        """
 
     def forget(self, mn_link_layer_address: bytes) -> None:
         """The next frame from this node is a signal again."""
@@ -163,21 +153,11 @@ class PacketSocketPort:
     def _read(self, data: bytes) -> NodeSignal | None:
         try:
             frame = EthernetFrame.decode(data)
-            is_solicitation = _is_router_solicitation(frame.payload)
-            if is_solicitation:
-                RouterSolicitation.decode(frame.payload)
+            signal = read_signal(self.interface, frame)
         except WireError as error:
             self.discarded[error.reason] += 1
             return None
         if frame.source[0] & 1 or not any(frame.source):
             self.discarded["bad_source"] += 1
             return None
-        return NodeSignal(self.interface, frame.source, is_solicitation)
-
-
-def _is_router_solicitation(packet: bytes) -> bool:
-    return (
-        len(packet) > _ICMPV6_TYPE_OFFSET
-        and packet[_IPV6_NEXT_HEADER_OFFSET] == _ICMPV6
-        and packet[_ICMPV6_TYPE_OFFSET] == _ROUTER_SOLICITATION
-    )
+        return signal

@@ -27,6 +27,7 @@ from mag.protocol.events import (
     PeerRemoved,
     PeerRestarted,
     PeerUnreachable,
+    ProbeNode,
     ProxyBindingAcknowledgementReceived,
     ProxyBindingUpdateSent,
     QuirkApplied,
@@ -194,6 +195,14 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
         {"setup_ms": _ms(event.setup_s)},
     ),
     AdvertisePrefixes: lambda _: ("router_advertisement_due", Level.DEBUG, {}),
+    ProbeNode: lambda event: (
+        "node_asked_for",
+        Level.DEBUG,
+        {
+            "node_address": None if event.node_address is None else str(event.node_address),
+            "attempt": event.attempt,
+        },
+    ),
     WithdrawPrefixes: lambda _: ("prefix_withdrawal_due", Level.DEBUG, {}),
 }
 

@@ -1,7 +1,9 @@
-"""A kernel filter that passes Router Solicitations, and frames whose source MAC is not yet known.
+"""A kernel filter that passes what nodes say to their router, and frames of MACs not yet known.
 
 Python must see the first frame of a node that shows up, but never the traffic of nodes that have
-service. A classic filter cannot hold a set that changes, so this is an eBPF socket filter with a
+service. Of these it sees Router Solicitations, answers to our own questions (Neighbor
+Advertisements, multicast listener reports) and claims of an address (Neighbor Solicitations from
+`::`). A classic filter cannot hold a set that changes, so this is an eBPF socket filter with a
 hash map; it needs CAP_BPF (or CAP_SYS_ADMIN) once, when it is made.
 """
 
@@ -13,6 +15,9 @@ import platform
 import socket
 import struct
 from typing import Final
+
+from mag.wire.neighbor_discovery import ROUTER_SOLICITATION
+from mag.wire.neighbor_solicitation import NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION
 
 _SYSCALL_NUMBERS: Final = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 
@@ -30,9 +35,13 @@ _HELPER_SKB_LOAD_BYTES: Final = 26
 _MAC_OCTETS: Final = 6
 _SOURCE_MAC_OFFSET: Final = 6
 _NEXT_HEADER_OFFSET: Final = 14 + 6
-_ICMPV6_TYPE_OFFSET: Final = 14 + 40
+_IPV6_SOURCE_OFFSET: Final = 14 + 8
+_IPV6_ADDRESS_OCTETS: Final = 16
+_FIRST_OCTET_BEHIND_IPV6: Final = 14 + 40
+_FIRST_OCTET_BEHIND_OPTIONS: Final = 14 + 40 + 8
+_HOP_BY_HOP_OPTIONS: Final = 0
 _ICMPV6: Final = 58
-_ROUTER_SOLICITATION: Final = 133
+_MULTICAST_LISTENER_REPORTS: Final = (131, 143)
 _WHOLE_FRAME: Final = 0xFFFF
 
 MAX_KNOWN_SOURCES: Final = 1 << 20
@@ -49,7 +58,7 @@ class KnownSourceFilter:
     """One access link's set of known source addresses, and the filter that reads it."""
 
     def __init__(self, *, pass_unknown_sources: bool) -> None:
-        """pass_unknown_sources: False lets nothing but Router Solicitations through.
+        """pass_unknown_sources: False lets nothing but these kinds of ICMPv6 through.
 
         Raises KnownSourceFilterError.
         """
@@ -125,41 +134,94 @@ def _load_program(map_fd: int, pass_unknown_sources: bool) -> int:
 
 
 def _assemble(map_fd: int, pass_unknown_sources: bool) -> bytes:
-    """The program; jump offsets count instructions of eight octets after the next one."""
-    lookup = [
-        _instruction(0xBF, 1, 6),  # r1 = frame
-        _instruction(0xB7, 2, imm=_SOURCE_MAC_OFFSET),
-        _instruction(0xBF, 3, 10),  # r3 = eight octets of stack
-        _instruction(0x07, 3, imm=-8),
-        _instruction(0xB7, 4, imm=_MAC_OCTETS),
-        _instruction(0x85, imm=_HELPER_SKB_LOAD_BYTES),
-        _instruction(0x18, 1, 1, imm=map_fd),  # r1 = map, in two slots
-        _instruction(0x00),
-        _instruction(0xBF, 2, 10),
-        _instruction(0x07, 2, imm=-8),
-        _instruction(0x85, imm=_HELPER_MAP_LOOKUP),
-        _instruction(0x55, 0, off=2),  # known: on to the drop
-    ]
-    drop_all = [_instruction(0x05, off=2)]
-    decide = lookup if pass_unknown_sources else drop_all
-    return b"".join(
-        [
-            _instruction(0xBF, 6, 1),  # r6 = frame, where the loads below look for it
-            _instruction(0x30, imm=_NEXT_HEADER_OFFSET),
-            _instruction(0x55, 0, off=2, imm=_ICMPV6),
-            _instruction(0x30, imm=_ICMPV6_TYPE_OFFSET),
-            _instruction(0x15, 0, off=len(decide), imm=_ROUTER_SOLICITATION),
-            *decide,
-            _instruction(0xB7, 0, imm=_WHOLE_FRAME),
-            _instruction(0x95),
-            _instruction(0xB7, 0, imm=0),
-            _instruction(0x95),
-        ]
-    )
+    """The program; every load behind the end of a short frame drops it."""
+    program = _Program()
+    program.add(0xBF, 6, 1)  # r6 = frame, where the loads below look for it
+    program.load_octet(_NEXT_HEADER_OFFSET)
+    program.jump_if(_ICMPV6, to="icmpv6")
+    program.jump_unless(_HOP_BY_HOP_OPTIONS, to="traffic")
+    program.load_octet(_FIRST_OCTET_BEHIND_IPV6)
+    program.jump_unless(_ICMPV6, to="traffic")
+    program.load_octet(_FIRST_OCTET_BEHIND_OPTIONS)
+    for report in _MULTICAST_LISTENER_REPORTS:
+        program.jump_if(report, to="pass")
+    program.jump(to="traffic")
+
+    program.label("icmpv6")
+    program.load_octet(_FIRST_OCTET_BEHIND_IPV6)
+    program.jump_if(ROUTER_SOLICITATION, to="pass")
+    program.jump_if(NEIGHBOR_ADVERTISEMENT, to="pass")
+    program.jump_unless(NEIGHBOR_SOLICITATION, to="traffic")
+    for word in range(_IPV6_SOURCE_OFFSET, _IPV6_SOURCE_OFFSET + _IPV6_ADDRESS_OCTETS, 4):
+        program.load_word(word)
+        program.jump_unless(0, to="traffic")  # only who claims an address sends from ::
+    program.jump(to="pass")
+
+    program.label("traffic")
+    if pass_unknown_sources:
+        program.add(0xBF, 1, 6)  # r1 = frame
+        program.add(0xB7, 2, imm=_SOURCE_MAC_OFFSET)
+        program.add(0xBF, 3, 10)  # r3 = eight octets of stack
+        program.add(0x07, 3, imm=-8)
+        program.add(0xB7, 4, imm=_MAC_OCTETS)
+        program.add(0x85, imm=_HELPER_SKB_LOAD_BYTES)
+        program.add(0x18, 1, 1, imm=map_fd)  # r1 = map, in two slots
+        program.add(0x00)
+        program.add(0xBF, 2, 10)
+        program.add(0x07, 2, imm=-8)
+        program.add(0x85, imm=_HELPER_MAP_LOOKUP)
+        program.jump_if(0, to="pass")  # not known
+    program.add(0xB7, 0, imm=0)
+    program.add(0x95)
+
+    program.label("pass")
+    program.add(0xB7, 0, imm=_WHOLE_FRAME)
+    program.add(0x95)
+    return program.encode()
 
 
-def _instruction(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
-    return struct.pack("=BBhi", code, dst | src << 4, off, imm)
+class _Program:
+    """eBPF instructions whose jumps go forward to labels."""
+
+    def __init__(self) -> None:
+        self._instructions: list[tuple[int, int, int, str, int]] = []
+        self._labels: dict[str, int] = {}
+
+    def add(self, code: int, dst: int = 0, src: int = 0, to: str = "", imm: int = 0) -> None:
+        self._instructions.append((code, dst, src, to, imm))
+
+    def load_octet(self, offset: int) -> None:
+        """r0 = that octet of the frame."""
+        self.add(0x30, imm=offset)
+
+    def load_word(self, offset: int) -> None:
+        """r0 = the four octets of the frame from there."""
+        self.add(0x20, imm=offset)
+
+    def jump_if(self, value: int, *, to: str) -> None:
+        """If r0 is the value."""
+        self.add(0x15, to=to, imm=value)
+
+    def jump_unless(self, value: int, *, to: str) -> None:
+        """If r0 is not the value."""
+        self.add(0x55, to=to, imm=value)
+
+    def jump(self, *, to: str) -> None:
+        self.add(0x05, to=to)
+
+    def label(self, name: str) -> None:
+        """The next instruction has this name."""
+        self._labels[name] = len(self._instructions)
+
+    def encode(self) -> bytes:
+        """Offsets count instructions of eight octets behind the one that jumps."""
+        return b"".join(
+            struct.pack("=BBhi", code, dst | src << 4, self._offset(position, to), imm)
+            for position, (code, dst, src, to, imm) in enumerate(self._instructions)
+        )
+
+    def _offset(self, position: int, to: str) -> int:
+        return self._labels[to] - position - 1 if to else 0
 
 
 def _bpf(command: int, attributes: bytes) -> int:

@@ -7,23 +7,23 @@ plugin tells as an event.
 import os
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 from mag.dataplane.vpp.client import VppClient
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
-from mag.services.access_link import NodeSignal
+from mag.services.node_signal import NodeSignal, read_signal
 from mag.services.punt_socket import PuntSocket
 from mag.wire.errors import WireError
 from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
-from mag.wire.neighbor_discovery import RouterSolicitation
+from mag.wire.neighbor_discovery import ROUTER_SOLICITATION
 
 UNKNOWN_SOURCE_EVENT: Final = "mag_unknown_source_event"
 _ICMPV6_TYPE_OFFSET: Final = 40
-_ROUTER_SOLICITATION: Final = 133
 
-UnknownSource = Callable[[bytes], None]
-"""Called with the link-layer address of a node that sent without a binding."""
+UnknownSource = Callable[[bytes, IPv6Address], None]
+"""Called with link-layer and IPv6 source address of a packet without a binding."""
 
 
 class UnknownSourceEvents:
@@ -53,7 +53,7 @@ class UnknownSourceEvents:
         self.suppressed += event.n_suppressed
         interface = self._interfaces.at(event.sw_if_index)
         if interface is not None and (listener := self._listeners.get(interface.name)):
-            listener(bytes(event.mac.packed))
+            listener(bytes(event.mac.packed), IPv6Address(event.source_address))
 
 
 class PuntAccessLink:
@@ -110,23 +110,22 @@ class PuntAccessLink:
 
     def _take_frame(self, frame: EthernetFrame) -> None:
         if frame.payload[_ICMPV6_TYPE_OFFSET : _ICMPV6_TYPE_OFFSET + 1] != bytes(
-            [_ROUTER_SOLICITATION]
+            [ROUTER_SOLICITATION]
         ):
             self.discarded["no_router_solicitation"] += 1
             return
         try:
-            RouterSolicitation.decode(frame.payload)
+            self._hand_on(read_signal(self.interface, frame))
         except WireError as error:
             self.discarded[error.reason] += 1
-            return
-        self._signal(frame.source, is_router_solicitation=True)
 
-    def _take_unknown_source(self, link_layer_address: bytes) -> None:
+    def _take_unknown_source(self, link_layer_address: bytes, source: IPv6Address) -> None:
         if link_layer_address not in self._known:
-            self._signal(link_layer_address, is_router_solicitation=False)
+            self._hand_on(NodeSignal(self.interface, link_layer_address, False, source))
 
-    def _signal(self, link_layer_address: bytes, *, is_router_solicitation: bool) -> None:
-        if not any(link_layer_address) or link_layer_address[0] & 1:
+    def _hand_on(self, signal: NodeSignal) -> None:
+        address = signal.mn_link_layer_address
+        if not any(address) or address[0] & 1:
             self.discarded["bad_source"] += 1
         elif self._receive is not None:
-            self._receive(NodeSignal(self.interface, link_layer_address, is_router_solicitation))
+            self._receive(signal)

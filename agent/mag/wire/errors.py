@@ -82,3 +82,9 @@ class BadSource(WireError):
     """The source address may not send this (RFC 4861 §6.1)."""
 
     reason = "bad_source"
+
+
+class BadTarget(WireError):
+    """The target address cannot be one node's (RFC 4861 §7.1)."""
+
+    reason = "bad_target"

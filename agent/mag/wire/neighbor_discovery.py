@@ -6,17 +6,7 @@ from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final, Self
 
-from mag.wire.buffer import (
-    BadChecksum,
-    BadCode,
-    BadHopLimit,
-    BadSource,
-    Truncated,
-    UnexpectedPacket,
-)
-from mag.wire.checksum import checksum
-from mag.wire.iana import IP_PROTOCOL_ICMPV6
-from mag.wire.ipv6 import IPv6Packet
+from mag.wire.buffer import BadSource
 from mag.wire.neighbor_discovery_options import (
     MtuOption,
     NeighborDiscoveryOption,
@@ -25,15 +15,13 @@ from mag.wire.neighbor_discovery_options import (
     SourceLinkLayerAddressOption,
     decode_options,
 )
+from mag.wire.neighbor_discovery_packet import decode_packet, encode_packet
 
 __all__ = ["PrefixInformation", "RecursiveDnsServers", "RouterAdvertisement", "RouterSolicitation"]
 
 ROUTER_SOLICITATION: Final = 133
 ROUTER_ADVERTISEMENT: Final = 134
 
-_HOP_LIMIT: Final = 255
-_CHECKSUM_OFFSET: Final = 2
-_CHECKSUM: Final = Struct("!H")
 _MANAGED: Final = 0x80
 _OTHER: Final = 0x40
 
@@ -52,7 +40,7 @@ class RouterSolicitation:
     @classmethod
     def decode(cls, packet: bytes) -> Self:
         """Read a whole IPv6 packet. Raises WireError by the rules of RFC 4861 §6.1.1."""
-        ipv6 = _decode_icmpv6(packet, ROUTER_SOLICITATION, cls.OPTIONS_START)
+        ipv6 = decode_packet(packet, ROUTER_SOLICITATION, cls.OPTIONS_START)
         options = decode_options(ipv6.payload[cls.OPTIONS_START :])
         address = _source_link_layer_address(options)
         if ipv6.source.is_unspecified and address is not None:
@@ -91,7 +79,7 @@ class RouterAdvertisement:
             raise ValueError(f"{source} is not link-local (RFC 4861 §4.2)")
         try:
             message = self._fixed_part() + b"".join(option.encode() for option in self._options())
-            return _encode_icmpv6(message, source, destination)
+            return encode_packet(message, source, destination)
         except struct.error as error:
             raise ValueError(f"RouterAdvertisement: {error}") from error
 
@@ -119,7 +107,7 @@ class RouterAdvertisement:
     @classmethod
     def decode(cls, packet: bytes) -> Self:
         """Read a whole IPv6 packet. Raises WireError by the rules of RFC 4861 §6.1.2."""
-        ipv6 = _decode_icmpv6(packet, ROUTER_ADVERTISEMENT, cls.LAYOUT.size)
+        ipv6 = decode_packet(packet, ROUTER_ADVERTISEMENT, cls.LAYOUT.size)
         if not ipv6.source.is_link_local:
             raise BadSource(f"{ipv6.source} is not link-local")
         _, _, _, cur_hop_limit, flags, lifetime, reachable, retrans = cls.LAYOUT.unpack_from(
@@ -147,30 +135,3 @@ def _source_link_layer_address(options: list[NeighborDiscoveryOption]) -> bytes 
         (option.address for option in options if isinstance(option, SourceLinkLayerAddressOption)),
         None,
     )
-
-
-def _decode_icmpv6(packet: bytes, icmpv6_type: int, minimum_octets: int) -> IPv6Packet:
-    """The packet, once it passed the checks that all Neighbor Discovery shares."""
-    ipv6 = IPv6Packet.decode(packet)
-    message = ipv6.payload
-    if ipv6.next_header != IP_PROTOCOL_ICMPV6:
-        raise UnexpectedPacket(f"next header {ipv6.next_header}")
-    if message[:1] != bytes((icmpv6_type,)):
-        raise UnexpectedPacket(f"no ICMPv6 type {icmpv6_type}")
-    if ipv6.hop_limit != _HOP_LIMIT:
-        raise BadHopLimit(f"hop limit {ipv6.hop_limit}")
-    if checksum(message, ipv6.source, ipv6.destination, IP_PROTOCOL_ICMPV6) != 0:
-        raise BadChecksum(f"from {ipv6.source}")
-    if len(message) < minimum_octets:
-        raise Truncated(f"{len(message)} octets of ICMPv6 type {icmpv6_type}")
-    if message[1] != 0:
-        raise BadCode(f"code {message[1]}")
-    return ipv6
-
-
-def _encode_icmpv6(message: bytes, source: IPv6Address, destination: IPv6Address) -> bytes:
-    """The IPv6 packet around an ICMPv6 message whose checksum field is 0."""
-    value = checksum(message, source, destination, IP_PROTOCOL_ICMPV6)
-    after = _CHECKSUM_OFFSET + _CHECKSUM.size
-    payload = message[:_CHECKSUM_OFFSET] + _CHECKSUM.pack(value) + message[after:]
-    return IPv6Packet(source, destination, IP_PROTOCOL_ICMPV6, payload, _HOP_LIMIT).encode()

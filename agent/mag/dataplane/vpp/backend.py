@@ -163,6 +163,21 @@ class VppDataplane:
         }
         return DataplaneCounters(bindings, await self._stats.drops(), faults)
 
+    async def idle_s(self, binding_id: int) -> float | None:
+        """Whole seconds since the plugin saw a packet of the binding's node, the gateway's
+        questions answered included; None if it has no such binding. Raises DataplaneError.
+        """
+        self._check_built("idle time")
+        _, messages = await self._client.stream(
+            binding_messages.GET,
+            cursor=0,
+            binding_id=binding_id,
+            sw_if_index=NO_INTERFACE,
+            lma_address=_ANY_ADDRESS,
+            idle_at_least=0,
+        )
+        return next((binding_messages.unpack_idle_s(octets) for octets in messages), None)
+
     async def status(self) -> DataplaneStatus:
         """Release of VPP and plugin, what this path cannot do, and whether VPP is there."""
         if self._is_built():

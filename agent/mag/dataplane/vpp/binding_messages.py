@@ -28,6 +28,7 @@ _DETAILS: Final = Struct("!HIQI6s16sBIIQQQQB")
 octets, down packets and octets, number of prefixes."""
 _BINDING_ID: Final = 2
 _FLAGS: Final = 6
+_IDLE: Final = 7
 _COUNTERS: Final = slice(9, 13)
 _PREFIX: Final = Struct("!16sB")
 _NO_OCTETS: Final = bytes(16)
@@ -119,6 +120,12 @@ def unpack_counters(messages: Iterable[bytes]) -> dict[int, BindingCounters]:
     """mag_binding_details, of each its counters only, by binding id."""
     fields = (_DETAILS.unpack_from(octets) for octets in messages)
     return {values[_BINDING_ID]: BindingCounters(*values[_COUNTERS]) for values in fields}
+
+
+def unpack_idle_s(octets: bytes) -> int:
+    """mag_binding_details: seconds since the node's last packet."""
+    idle: int = _DETAILS.unpack_from(octets)[_IDLE]
+    return idle
 
 
 def _unpack_binding(octets: bytes) -> BindingDetails:
