@@ -8,13 +8,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mag import __version__
-from mag.cli import gateways
+from mag.cli import explain, gateways
 from mag.cli.app import app
+from mag.daemon.histories import What
 from mag.lab.held import HeldLab
 from support.scripted_control import (
     BINDING_ROW,
     COUNTERS,
     DATAPLANE,
+    EXPLANATION,
     PEER_ROW,
     ScriptedControl,
     served,
@@ -196,3 +198,36 @@ def test_detach_and_clear_say_what_they_ended(socket: str) -> None:
 def test_refusal_is_one_line_in_the_gateways_words(socket: str) -> None:
     result = mag("detach", "02:00:00:00:00:99", "--socket", socket)
     assert (result.exit_code, result.stderr) == (1, "mag: no such binding\n")
+
+
+# explain
+
+
+def test_explain_says_it_in_one_sentence_then_what_was_tried(socket: str) -> None:
+    result = mag("explain", "mn1@example.net", "--socket", socket)
+    assert result.stdout.splitlines() == [
+        "mag1: mn1@example.net has no service: lma1 did not accept it.",
+        "  to lift it: mag clear binding mn1@example.net",
+        "       3.0 s ago  not accepted: PROXY_REG_NOT_ENABLED (152) "
+        "(2 times, the first 9.0 s ago)",
+    ]
+
+
+def test_explain_as_json_is_what_the_gateway_says(socket: str) -> None:
+    result = mag("explain", "2001:db8:100:1::77", "--json", "--socket", socket)
+    expected = {"gateway": "mag1", **EXPLANATION, "query": "2001:db8:100:1::77"}
+    assert json.loads(result.stdout) == {"gateways": [expected]}
+
+
+def test_explain_lists_interfaces_where_there_are_several(
+    socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binding = {"link_layer_address": "02:00:00:00:00:01", "access_interface": "access1"}
+    rows = [{**binding, "sentence": "Served."}, {**binding, "sentence": "Held."}]
+    monkeypatch.setitem(EXPLANATION, "bindings", rows)
+    lines = mag("explain", "mn1@example.net", "--socket", socket).stdout.splitlines()
+    assert lines[-1] == "  02:00:00:00:00:01 on access1: Held."
+
+
+def test_every_outcome_has_words() -> None:
+    assert set(explain.OUTCOMES) == {what.value for what in What}

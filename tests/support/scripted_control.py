@@ -41,6 +41,24 @@ PEER_ROW: Document = {
         "registration": {"sent": 3, "retransmitted": 2, "answered": {"ACCEPTED (0)": 1}},
     },
 }
+EXPLANATION: Document = {
+    "query": "",
+    "mn_id": "mn1@example.net",
+    "has_service": False,
+    "reason": "held",
+    "sentence": "mn1@example.net has no service: lma1 did not accept it.",
+    "lifted_by": "mag clear binding mn1@example.net",
+    "bindings": [],
+    "outcomes": [
+        {
+            "what": "rejected",
+            "detail": "PROXY_REG_NOT_ENABLED (152)",
+            "first_ago_s": 9.0,
+            "last_ago_s": 3.0,
+            "count": 2,
+        }
+    ],
+}
 DATAPLANE: Document = {
     "name": "fake",
     "version": "1",
@@ -89,6 +107,9 @@ class ScriptedControl:
 
     def peers(self) -> list[Document]:
         return [PEER_ROW]
+
+    async def explain(self, node: str) -> Document:
+        return {**EXPLANATION, "query": node}
 
     async def dataplane(self) -> Document:
         return DATAPLANE

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mag import __version__
-from mag.cli import actions, lab, show
+from mag.cli import actions, explain, lab, show
 from mag.cli.exit_codes import CANNOT_READ, INVALID
 from mag.config.loader import load
 from mag.config.messages import ConfigError, ConfigUnreadable
@@ -24,6 +24,7 @@ app.add_typer(show.app, name="show")
 app.add_typer(actions.clear_app, name="clear")
 app.add_typer(lab.app, name="lab")
 actions.add_to(app)
+explain.add_to(app)
 
 ConfigurationFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The configuration, such as configs/mag.yaml.")

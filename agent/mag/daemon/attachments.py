@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
@@ -47,8 +48,10 @@ class Attachments:
         ports: Mapping[str, AccessLinkPort],
         links: Mapping[str, AccessLinkSection],
         note: Callable[[LogEntry], None],
+        on_refusal: Callable[[str, bytes, str, float], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
+        """on_refusal: takes access interface, link-layer address, reason and time of day."""
         self.refused: Counter[str] = Counter()
         self.is_closed = False
         self._core = core
@@ -58,6 +61,7 @@ class Attachments:
         self._links = links
         self._gateway_address = core.settings.fixed_mag_link_layer_address
         self._note = note
+        self._on_refusal = on_refusal
         self._tasks = tasks
         self._being_identified: set[tuple[str, bytes]] = set()
         self._muted: dict[tuple[str, bytes], asyncio.TimerHandle] = {}
@@ -139,6 +143,14 @@ class Attachments:
         self._ports[access_interface].know(mn_link_layer_address)
         return entry.binding_id
 
+    async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
+        """The MN-Identifier behind a link-layer address, if policy knows it."""
+        return await self._policy.identify(mn_link_layer_address)
+
+    async def has_profile(self, mn_id: bytes) -> bool:
+        """Whether policy would serve the node."""
+        return await self._policy.profile(mn_id) is not None
+
     def lost(self, access_interface: str, mn_link_layer_address: bytes) -> None:
         """The node is no longer bound on this link; what it sends there next is news."""
         if port := self._ports.get(access_interface):
@@ -211,6 +223,7 @@ class Attachments:
             await self.attach(*key, trigger=_trigger_of(signal), node_address=signal.source)
         except ControlError as error:
             self.refused["no_service"] += 1
+            self._on_refusal(*key, str(error), time.time())
             self._mute(key)
             where = _where(*key)
             refusal = where | {"reason": str(error)}

@@ -8,6 +8,7 @@ from typing import Final
 
 from mag import __version__
 from mag.config.model import AttachTrigger
+from mag.daemon.explainer import Explainer
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import (
     DROP_REASONS,
@@ -64,6 +65,10 @@ class Control:
     def peers(self) -> list[Document]:
         """A row for each LMA."""
         return [self._peer_row(peer) for peer in self._gateway.core.peers.values()]
+
+    async def explain(self, node: str) -> Document:
+        """Why a node has or has not service, and what was tried."""
+        return await Explainer(self._gateway).explain(node)
 
     async def dataplane(self) -> Document:
         """The packet path, its limitations, and what of ours is in it."""

@@ -40,6 +40,8 @@ class Forwarding:
         rebuild: makes what all bindings share anew where something else may have taken it away.
         """
         self.failures: Counter[str] = Counter()
+        self.unresolved: DataplaneError | None = None
+        """What the packet path refused last; None since all has been as it is wanted."""
         self._reconciler = reconciler
         self._proxy_care_of_address = proxy_care_of_address
         self._tunnel_mtus = tunnel_mtus
@@ -93,6 +95,7 @@ class Forwarding:
                 retry = None
             if await self._converge():
                 self._retry_s = FIRST_RETRY_S
+                self.unresolved = None
             else:
                 self._is_doubtful = True
                 retry = loop.call_later(self._retry_s, self._changed.set)
@@ -129,6 +132,7 @@ class Forwarding:
 
     def _failed(self, error: DataplaneError) -> None:
         self.failures[error.operation] += 1
+        self.unresolved = error
         _log.error(
             "dataplane_failed",
             operation=error.operation,

@@ -20,6 +20,7 @@ import structlog
 from mag.config.model import Configuration
 from mag.daemon.attachments import Attachments
 from mag.daemon.forwarding import Forwarding
+from mag.daemon.histories import Histories
 from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
 from mag.dataplane.base import AccessLink, Dataplane, DataplaneError
@@ -103,6 +104,7 @@ class Gateway:
         self.transport = adapters.transport
         self.started_at = time.time()
         self.stream = EventStream()
+        self.histories = Histories()
         self.lma_names: Mapping[IPv6Address, str] = {
             lma.address: name for name, lma in configuration.lmas.items()
         }
@@ -137,6 +139,7 @@ class Gateway:
             ports=adapters.ports,
             links=configuration.access_links,
             note=self.note,
+            on_refusal=self.histories.refused,
             tasks=tasks,
         )
         self.presence = PresenceProber(
@@ -271,6 +274,7 @@ class Gateway:
 
     def _dispatch(self, event: Event) -> None:
         self.note(describe(event, self.lma_names))
+        self.histories.take(event, time.time())
         match event:
             case TunnelWanted(lma_address):
                 self.forwarding.want_tunnel(lma_address)

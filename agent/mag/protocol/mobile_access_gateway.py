@@ -327,6 +327,10 @@ class MobileAccessGateway:
         deadlines = (self._timers.next_deadline(), self._heartbeats.get_timer())
         return min((each for each in deadlines if each is not None), default=None)
 
+    def deadline(self, binding_id: int, timer: BindingTimer) -> float | None:
+        """When a timer of a binding is due, None while it is not armed."""
+        return self._timers.deadline((binding_id, timer))
+
     def handle_timer(self, now: float) -> None:
         """Do what is due; early and late calls are harmless."""
         self._heartbeats.handle_timer(now)

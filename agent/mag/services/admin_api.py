@@ -8,7 +8,7 @@ from pathlib import Path
 import prometheus_client
 from aiohttp import web
 
-from mag.services.gateway_control import AttachRequest, GatewayControl, NodeSelector
+from mag.services.gateway_control import AttachRequest, ControlError, GatewayControl, NodeSelector
 from mag.services.unix_http_server import UnixHttpServer, read_body
 
 
@@ -27,6 +27,7 @@ class AdminApi:
             web.get("/v1/status", self._status),
             web.get("/v1/bindings", self._bindings),
             web.get("/v1/peers", self._peers),
+            web.get("/v1/explanation", self._explanation),
             web.get("/v1/dataplane", self._dataplane),
             web.get("/v1/counters", self._counters),
             web.get("/v1/events", self._events),
@@ -59,6 +60,12 @@ class AdminApi:
 
     async def _peers(self, _: web.Request) -> web.Response:
         return web.json_response({"peers": self._control.peers()})
+
+    async def _explanation(self, request: web.Request) -> web.Response:
+        node = request.query.get("node", "")
+        if not node:
+            raise ControlError("say which node: ?node=MN-ID, link-layer address or IPv6 address")
+        return web.json_response(await self._control.explain(node))
 
     async def _dataplane(self, _: web.Request) -> web.Response:
         return web.json_response(await self._control.dataplane())

@@ -28,6 +28,10 @@ class AdminClient(UnixHttpClient):
         """A row for each LMA."""
         return _rows(await self._call("GET", "/v1/peers"), "peers")
 
+    async def explain(self, node: str) -> Document:
+        """Why a node has or has not service; node: any name of it."""
+        return await self._call("GET", "/v1/explanation", query={"node": node})
+
     async def dataplane(self) -> Document:
         """The packet path."""
         return await self._call("GET", "/v1/dataplane")

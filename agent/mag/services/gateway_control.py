@@ -55,6 +55,12 @@ class GatewayControl(Protocol):
     def peers(self) -> list[Document]:
         """A row for each LMA."""
 
+    async def explain(self, node: str) -> Document:
+        """Why a node has or has not service.
+
+        node: an MN-Identifier, a link-layer address, or an address within a home network prefix.
+        """
+
     async def dataplane(self) -> Document:
         """The packet path, its limitations, and what of ours is in it."""
 

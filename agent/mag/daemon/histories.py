@@ -1,0 +1,143 @@
+"""What happened to each node lately: enough to explain its state, small enough to keep for all.
+
+Fed with the core's events. A binding that goes well has one remark about its registration and one
+about all its refreshes together, some 300 octets; one in trouble has MAX_REMARKS at most.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from mag.protocol.events import (
+    Binding,
+    BindingEstablished,
+    BindingLost,
+    BindingRefreshed,
+    BindingRejected,
+    Event,
+    ForwardingInstalled,
+    ProxyBindingUpdateSent,
+)
+from mag.protocol.registration import LossReason
+
+MAX_REMARKS: Final = 6
+"""Per binding; the oldest goes first."""
+MAX_DEPARTED: Final = 1024
+"""Nodes that have left, and strangers that were refused; the oldest goes first."""
+
+_Kept = TypeVar("_Kept")
+
+
+class What(StrEnum):
+    """What a remark is about."""
+
+    UNANSWERED = "unanswered"
+    """A PBU went out again since the one before had no answer."""
+    REGISTERED = "registered"
+    REFRESHED = "refreshed"
+    REJECTED = "rejected"
+    """By the LMA, or for what it granted or echoed; the detail says why."""
+    FORWARDED = "forwarded"
+    """The packet path confirmed."""
+
+
+@dataclass(slots=True)
+class Remark:
+    """Something that happened, once or several times in a row."""
+
+    what: What
+    detail: str
+    """Kind of the PBU, or the reason of a rejection; may be empty."""
+    first_at: float
+    """Seconds since 1970."""
+    last_at: float
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A binding that has ended."""
+
+    at: float
+    """Seconds since 1970."""
+    binding: Binding
+    reason: LossReason
+    remarks: tuple[Remark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A node that was heard and got no binding."""
+
+    at: float
+    """The last time, seconds since 1970."""
+    access_interface: str
+    reason: str
+    count: int
+
+
+class Histories:
+    """Remarks by binding, departures by MN-Identifier, refusals by link-layer address."""
+
+    def __init__(self) -> None:
+        self._remarks: dict[int, list[Remark]] = {}
+        self._departures: OrderedDict[bytes, Departure] = OrderedDict()
+        self._refusals: OrderedDict[bytes, Refusal] = OrderedDict()
+
+    def take(self, event: Event, at: float) -> None:
+        """Something happened at `at`, seconds since 1970."""
+        match event:
+            case ProxyBindingUpdateSent(binding=binding, kind=kind, attempt=attempt):
+                if attempt > 1:
+                    self._remark(binding, What.UNANSWERED, kind.value, at)
+            case BindingEstablished(binding):
+                self._remark(binding, What.REGISTERED, "", at)
+            case BindingRefreshed(binding):
+                self._remark(binding, What.REFRESHED, "", at)
+            case BindingRejected(binding=binding, reason=reason):
+                self._remark(binding, What.REJECTED, reason, at)
+            case ForwardingInstalled(binding):
+                self._remark(binding, What.FORWARDED, "", at)
+            case BindingLost(binding, reason):
+                remarks = tuple(self._remarks.pop(binding.binding_id, ()))
+                departure = Departure(at, binding, reason, remarks)
+                _keep(self._departures, binding.mn_id, departure)
+
+    def refused(
+        self, access_interface: str, mn_link_layer_address: bytes, reason: str, at: float
+    ) -> None:
+        """A node was heard and is not served."""
+        before = self._refusals.get(mn_link_layer_address)
+        count = 1 if before is None else before.count + 1
+        refusal = Refusal(at, access_interface, reason, count)
+        _keep(self._refusals, mn_link_layer_address, refusal)
+
+    def of(self, binding_id: int) -> tuple[Remark, ...]:
+        """What happened to a binding, oldest first."""
+        return tuple(self._remarks.get(binding_id, ()))
+
+    def departure_of(self, mn_id: bytes) -> Departure | None:
+        """How a node's last binding ended, if that is remembered."""
+        return self._departures.get(mn_id)
+
+    def refusal_of(self, mn_link_layer_address: bytes) -> Refusal | None:
+        """Why a node was not served when it was heard last, if that is remembered."""
+        return self._refusals.get(mn_link_layer_address)
+
+    def _remark(self, binding: Binding, what: What, detail: str, at: float) -> None:
+        remarks = self._remarks.setdefault(binding.binding_id, [])
+        if remarks and (remarks[-1].what, remarks[-1].detail) == (what, detail):
+            remarks[-1].last_at = at
+            remarks[-1].count += 1
+            return
+        remarks.append(Remark(what, detail, at, at))
+        del remarks[:-MAX_REMARKS]
+
+
+def _keep(kept: OrderedDict[bytes, _Kept], key: bytes, value: _Kept) -> None:
+    """The newest last; no more than MAX_DEPARTED."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > MAX_DEPARTED:
+        kept.popitem(last=False)
