@@ -1,5 +1,6 @@
 """No binding is extended for a node that is not there (RFC 5213 §6.9.4, §6.13)."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
 import pytest
@@ -224,3 +225,14 @@ def test_word_of_the_access_network_is_no_answer(
     gateway.attach(attachment(), profile(), REFRESH_AT + 0.1)
     assert gateway.messages_to_send(REFRESH_AT + 0.1, UTC) == []
     assert probes(until(gateway, REFRESH_AT + 1.0)) == [REFRESH_AT + 1.0]
+
+
+@pytest.mark.requirement("DETACH-09")
+def test_way_of_telling_can_change_while_the_gateway_runs(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    establish(gateway, lma)
+    lmas = {address: peer.settings for address, peer in gateway.peers.items()}
+    gateway.reconfigure(replace(gateway.settings, solicitations_by_link={}), lmas, 1.0)
+    gateway.handle_timer(REFRESH_AT)
+    assert len(gateway.messages_to_send(REFRESH_AT, UTC)) == 1

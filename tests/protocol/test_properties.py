@@ -15,6 +15,7 @@ from mag.protocol.events import (
     ForwardingWanted,
     TunnelUnwanted,
     TunnelWanted,
+    WithdrawPrefixes,
 )
 from mag.protocol.registration import TRANSITIONS, RegistrationInput, RegistrationState
 from mag.protocol.registration_machine import OutgoingMessage
@@ -210,6 +211,14 @@ class CoreMachine(RuleBasedStateMachine):
                     self.tunnels.remove(address)
                 case AdvertisePrefixes(binding):
                     assert self.forwarded[binding.binding_id] == binding.home_network_prefixes
+                case WithdrawPrefixes(binding, prefixes):
+                    for entry in self.gateway.binding_update_list:
+                        node = (entry.attachment.access_interface, entry.mn_link_layer_id)
+                        if entry.is_forwarding and node == (
+                            binding.access_interface,
+                            binding.mn_link_layer_id,
+                        ):
+                            assert not set(prefixes) & set(entry.home_network_prefixes)
                 case BindingLost(binding):
                     assert binding.binding_id not in self.forwarded
 

@@ -68,7 +68,7 @@ ABOUT_BINDINGS: list[tuple[Event, str]] = [
     (ForwardingInstalled(BINDING, 0.5), "forwarding_installed"),
     (ForwardingUnwanted(BINDING), "forwarding_unwanted"),
     (AdvertisePrefixes(BINDING), "router_advertisement_due"),
-    (WithdrawPrefixes(BINDING), "prefix_withdrawal_due"),
+    (WithdrawPrefixes(BINDING, BINDING.home_network_prefixes, True), "prefix_withdrawal_due"),
     (ProbeNode(BINDING, IPv6Address("fe80::1"), 1), "node_asked_for"),
 ]
 OTHERS: list[tuple[Event, str]] = [

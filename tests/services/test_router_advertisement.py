@@ -48,8 +48,15 @@ def test_advertisement_tells_prefixes_router_and_mtu() -> None:
 @pytest.mark.requirement("ND-13", "RENUM-01")
 def test_withdrawal_ends_prefixes_and_router() -> None:
     """ND-13, RENUM-01: flags as before, lifetimes zero."""
-    told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES))
+    told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES, ends_service=True))
     assert told.router_lifetime_s == 0
+    assert told.prefixes == tuple(PrefixInformation(prefix, 0, 0) for prefix in PREFIXES)
+
+
+@pytest.mark.requirement("RENUM-01")
+def test_withdrawal_in_mid_session_leaves_the_node_its_router() -> None:
+    told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES, ends_service=False))
+    assert told.router_lifetime_s == 1800
     assert told.prefixes == tuple(PrefixInformation(prefix, 0, 0) for prefix in PREFIXES)
 
 

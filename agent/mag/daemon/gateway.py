@@ -289,8 +289,8 @@ class Gateway:
                 self.attachments.settled(binding.binding_id)
             case AdvertisePrefixes(binding):
                 self._advertise(binding)
-            case WithdrawPrefixes(binding):
-                self._withdraw(binding)
+            case WithdrawPrefixes() as withdrawal:
+                self._withdraw(withdrawal)
             case ProbeNode() as probe:
                 self.presence.ask(probe)
             case BindingLost(binding, reason):
@@ -322,9 +322,11 @@ class Gateway:
         )
         self._send_to_node(binding, packet, "router_advertisement")
 
-    def _withdraw(self, binding: Binding) -> None:
-        packet = router_advertisement.withdrawal(self.core.settings, binding.home_network_prefixes)
-        self._send_to_node(binding, packet, "prefix_withdrawal")
+    def _withdraw(self, withdrawal: WithdrawPrefixes) -> None:
+        packet = router_advertisement.withdrawal(
+            self.core.settings, withdrawal.prefixes, ends_service=withdrawal.ends_service
+        )
+        self._send_to_node(withdrawal.binding, packet, "prefix_withdrawal")
 
     def _send_to_node(self, binding: Binding, packet: bytes, what: str) -> None:
         port = self.ports[binding.access_interface]
@@ -342,6 +344,8 @@ class Gateway:
                 async with asyncio.timeout(timeout_s):
                     await self._list_is_empty.wait()
         self._clear_all()
+        self.core.finish(self.pump.now())
+        self.pump.run()
 
     def _clear_all(self) -> None:
         for entry in list(self.core.binding_update_list):

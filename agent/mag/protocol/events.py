@@ -168,9 +168,12 @@ class AdvertisePrefixes:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawPrefixes:
-    """Tell a node that is still on the link that its prefixes and its router are no more."""
+    """Tell a node that is on the link that prefixes are no more (RFC 5213 §6.12)."""
 
     binding: Binding
+    prefixes: tuple[IPv6Network, ...]
+    ends_service: bool
+    """Neither is its router; else the node keeps what else it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ from mag.protocol.service import BindingService
 from mag.protocol.settings import ProtocolSettings
 from mag.protocol.status_reaction import MISSING_OPTION_STATUSES
 from mag.protocol.timer_queue import TimerQueue
+from mag.protocol.withdrawals import Withdrawals
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
@@ -103,11 +104,13 @@ class MobileAccessGateway:
         self._timers: TimerQueue[tuple[int, BindingTimer]] = TimerQueue()
         self._events: list[Event] = []
         self._schedule = AdvertisementSchedule(settings.router_advertisement, rng)
+        self._withdrawals = Withdrawals(self._events.append)
         self._service = BindingService(
             binding_update_list=self.binding_update_list,
             peers=self.peers,
             timers=self._timers,
             schedule=self._schedule,
+            withdrawals=self._withdrawals,
             emit=self._events.append,
         )
         self._machine = RegistrationMachine(
@@ -276,6 +279,10 @@ class MobileAccessGateway:
         if entry := self.binding_update_list.by_id(binding_id):
             self._machine.not_asked(entry)
 
+    def finish(self, now: float) -> None:
+        """The gateway stops: what nodes still have to hear is said now."""
+        self._withdrawals.finish(now)
+
     def forwarding_ready(self, binding_id: int, now: float) -> None:
         """The packet path forwards as the last ForwardingWanted of this binding said."""
         if entry := self.binding_update_list.by_id(binding_id):
@@ -324,7 +331,11 @@ class MobileAccessGateway:
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due next, None if never."""
-        deadlines = (self._timers.next_deadline(), self._heartbeats.get_timer())
+        deadlines = (
+            self._timers.next_deadline(),
+            self._withdrawals.get_timer(),
+            self._heartbeats.get_timer(),
+        )
         return min((each for each in deadlines if each is not None), default=None)
 
     def deadline(self, binding_id: int, timer: BindingTimer) -> float | None:
@@ -334,6 +345,7 @@ class MobileAccessGateway:
     def handle_timer(self, now: float) -> None:
         """Do what is due; early and late calls are harmless."""
         self._heartbeats.handle_timer(now)
+        self._withdrawals.handle_timer(now)
         for binding_id, timer in self._timers.pop_due(now):
             entry = self.binding_update_list.by_id(binding_id)
             if entry is None:

@@ -46,6 +46,10 @@ class PresenceCheck:
         self._timers = timers
         self._emit = emit
 
+    def reconfigure(self, settings: ProtocolSettings) -> None:
+        """Go by these settings, also for questions that are open."""
+        self._settings = settings
+
     def is_needed(self, entry: BindingUpdateListEntry, now: float) -> bool:
         """Whether nothing may be sent for this binding before its node has been heard."""
         link = entry.attachment.access_interface

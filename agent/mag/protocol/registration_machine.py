@@ -132,6 +132,7 @@ class RegistrationMachine:
     def reconfigure(self, settings: ProtocolSettings) -> None:
         """Use these from the next request on."""
         self._settings = settings
+        self._presence.reconfigure(settings)
 
     def apply(
         self,
@@ -256,8 +257,7 @@ class RegistrationMachine:
         entry.expires_at = outstanding.sent_at + grant.lifetime_s
         entry.refresh_at = outstanding.sent_at + refresh_after_s
         if grant.home_network_prefixes != entry.home_network_prefixes:
-            self._list.assign_prefixes(entry, grant.home_network_prefixes)
-            self._service.suspend(entry)
+            self._service.renumber(entry, grant.home_network_prefixes, now)
         self.apply(entry, RegistrationInput.ACCEPTED, now)
         if is_new:
             setup_s = now - entry.attached_at
@@ -426,7 +426,7 @@ class RegistrationMachine:
     def _deny(self, entry: BindingUpdateListEntry, now: float) -> None:
         # The node asks again for what it had: its addresses may outlive the trouble.
         entry.requested_prefixes = entry.home_network_prefixes or entry.requested_prefixes
-        self._service.stop(entry, is_on_link=True)
+        self._service.stop(entry, now, is_on_link=True)
 
     def _stop_sending(self, entry: BindingUpdateListEntry, now: float) -> None:
         self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
@@ -440,7 +440,8 @@ class RegistrationMachine:
     def _discard_entry(self, entry: BindingUpdateListEntry, now: float) -> None:
         self._stop_sending(entry, now)
         binding = snapshot(entry)
-        self._service.stop(entry, is_on_link=entry.loss_reason is not LossReason.DETACHED)
+        is_on_link = entry.loss_reason is not LossReason.DETACHED
+        self._service.stop(entry, now, is_on_link=is_on_link)
         self._list.remove(entry)
         self._emit(BindingLost(binding, entry.loss_reason))
         self._on_gone(entry, now)

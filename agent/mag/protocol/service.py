@@ -1,7 +1,7 @@
 """What an accepted binding brings the node: tunnel, forwarding, Router Advertisements."""
 
 from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
@@ -14,11 +14,11 @@ from mag.protocol.events import (
     ForwardingWanted,
     TunnelUnwanted,
     TunnelWanted,
-    WithdrawPrefixes,
 )
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.registration import BindingTimer
 from mag.protocol.timer_queue import TimerQueue
+from mag.protocol.withdrawals import Withdrawals
 
 
 class BindingService:
@@ -31,12 +31,14 @@ class BindingService:
         peers: Mapping[IPv6Address, LmaPeer],
         timers: TimerQueue[tuple[int, BindingTimer]],
         schedule: AdvertisementSchedule,
+        withdrawals: Withdrawals,
         emit: Callable[[Event], None],
     ) -> None:
         self._list = binding_update_list
         self._peers = peers
         self._timers = timers
         self._schedule = schedule
+        self._withdrawals = withdrawals
         self._emit = emit
 
     def serve(self, entry: BindingUpdateListEntry, now: float) -> None:
@@ -91,7 +93,9 @@ class BindingService:
         entry.advertisements_sent += 1
         wait = self._schedule.until_next_s(entry.advertisements_sent)
         self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), now + wait)
-        self._emit(AdvertisePrefixes(snapshot(entry)))
+        binding = snapshot(entry)
+        self._withdrawals.given(binding)
+        self._emit(AdvertisePrefixes(binding))
 
     def advertise_again(self, entry: BindingUpdateListEntry, due: float) -> None:
         """What the node was told has changed: RFC 4861 §6.2.4 begins anew, at `due` at latest."""
@@ -106,15 +110,28 @@ class BindingService:
         """Say nothing more to the node by ourselves."""
         self._timers.cancel((entry.binding_id, BindingTimer.ADVERTISEMENT))
 
-    def stop(self, entry: BindingUpdateListEntry, *, is_on_link: bool) -> None:
+    def renumber(
+        self, entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...], now: float
+    ) -> None:
+        """The entry has these prefixes from now on; those that ended are withdrawn (§6.12)."""
+        ended = tuple(prefix for prefix in entry.home_network_prefixes if prefix not in prefixes)
+        self._list.assign_prefixes(entry, prefixes)
+        self.suspend(entry)
+        if ended:
+            self._withdrawals.begin(snapshot(entry), ended, now, ends_service=False)
+
+    def stop(self, entry: BindingUpdateListEntry, now: float, *, is_on_link: bool) -> None:
         """End the service. is_on_link: the node is still there and has to be told."""
         self._timers.cancel((entry.binding_id, BindingTimer.LIFETIME))
         self.stop_advertising(entry)
         if not entry.is_serving:
             return
         binding = snapshot(entry)
-        if entry.is_forwarding and is_on_link:
-            self._emit(WithdrawPrefixes(binding))
+        if not is_on_link:
+            self._withdrawals.forget(binding)
+        elif entry.is_forwarding:
+            prefixes = binding.home_network_prefixes
+            self._withdrawals.begin(binding, prefixes, now, ends_service=True)
         self._emit(ForwardingUnwanted(binding))
         entry.is_serving = entry.is_forwarding = False
         self._list.release_prefixes(entry)

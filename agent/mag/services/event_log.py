@@ -203,7 +203,11 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
             "attempt": event.attempt,
         },
     ),
-    WithdrawPrefixes: lambda _: ("prefix_withdrawal_due", Level.DEBUG, {}),
+    WithdrawPrefixes: lambda event: (
+        "prefix_withdrawal_due",
+        Level.DEBUG,
+        {"withdrawn": [str(prefix) for prefix in event.prefixes]},
+    ),
 }
 
 

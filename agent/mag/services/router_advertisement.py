@@ -30,11 +30,16 @@ def advertisement(
     )
 
 
-def withdrawal(settings: ProtocolSettings, home_network_prefixes: tuple[IPv6Network, ...]) -> bytes:
-    """Ends prefixes and router for a node whose service ended while it is still on the link."""
+def withdrawal(
+    settings: ProtocolSettings,
+    home_network_prefixes: tuple[IPv6Network, ...],
+    *,
+    ends_service: bool,
+) -> bytes:
+    """Ends prefixes of a node that is on the link, and its router with `ends_service`."""
     return _encode(
         settings,
-        router_lifetime_s=0,
+        router_lifetime_s=0 if ends_service else settings.router_advertisement.router_lifetime_s,
         mtu=None,
         prefixes=tuple(PrefixInformation(prefix, 0, 0) for prefix in home_network_prefixes),
     )
