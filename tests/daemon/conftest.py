@@ -2,13 +2,14 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from support.fake_adapters import FakeWorld
+from support.fake_adapters import CONFIGURATION, FakeWorld
 
 
 @asynccontextmanager
@@ -38,5 +39,13 @@ async def gateway(world: FakeWorld) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-def control(gateway: Gateway) -> Control:
-    return Control(gateway)
+def file(tmp_path: Path) -> Path:
+    """The configuration file of the gateway, as it was when it was started."""
+    path = tmp_path / "mag.yaml"
+    path.write_bytes(CONFIGURATION)
+    return path
+
+
+@pytest.fixture
+def control(gateway: Gateway, file: Path) -> Control:
+    return Control(gateway, file)

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import TypeVar
 
 from mag.config.loader import parse
@@ -12,6 +12,7 @@ from mag.config.model import Configuration
 from mag.daemon.gateway import Adapters
 from mag.dataplane.fake import FakeDataplane
 from mag.protocol.registration_machine import OutgoingMessage
+from mag.services.access_link import AccessLinkError
 from mag.services.link_monitor import LinkState
 from mag.services.mobility_transport import ReceiveMessage
 from mag.services.node_signal import NodeSignal
@@ -34,6 +35,8 @@ policy:
 dataplane: {core_interfaces: [core]}
 """
 LMA_ADDRESS = IPv6Address("2001:db8:0:b::1")
+OTHER_POOL = IPv6Network("2001:db8:200::/48")
+"""Of every other LMA."""
 PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:0:a::1")
 MN1_MAC = bytes.fromhex("020000000001")
 MN2_MAC = bytes.fromhex("020000000002")
@@ -66,21 +69,29 @@ class FakeTransport:
         self.status = 0
         self.sent: list[bytes] = []
         """Proxy Binding Updates."""
+        self.sent_to: list[IPv6Address] = []
+        """Where each of them went."""
         self.heartbeats: list[bytes] = []
-        self._lma = lma
+        self.reached: set[IPv6Address] = set()
+        self._lmas = {lma.address: lma}
         self._receive: ReceiveMessage | None = None
 
     def open(self, receive: ReceiveMessage) -> None:
         self._receive = receive
+
+    def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
+        self.reached = set(lma_addresses)
 
     def send(self, data: bytes, destination: IPv6Address) -> bool:
         if data[MH_TYPE_OFFSET] == MobilityHeaderType.HEARTBEAT:
             self.heartbeats.append(data)
             return True
         self.sent.append(data)
+        self.sent_to.append(destination)
         if self.is_answering:
             message = OutgoingMessage(data, PROXY_CARE_OF_ADDRESS, destination)
-            self.deliver(self._lma.answer(message, status=self.status))
+            lma = self._lmas.setdefault(destination, FakeLma(destination, OTHER_POOL))
+            self.deliver(lma.answer(message, status=self.status), destination)
         return True
 
     def deliver(self, data: bytes, source: IPv6Address = LMA_ADDRESS) -> None:
@@ -103,8 +114,11 @@ def is_query(packet: bytes) -> bool:
 class FakePort:
     """An access link in memory; frames of known nodes are kept from the gateway as they ought."""
 
-    def __init__(self, interface: str) -> None:
+    def __init__(self, interface: str, hears_unknown_sources: bool = True) -> None:
         self.interface = interface
+        self.hears_unknown_sources = hears_unknown_sources
+        self.is_refused = False
+        """Opening it, or hearing other frames, fails."""
         self.discarded: Counter[str] = Counter()
         self.known: set[bytes] = set()
         self.sent: list[tuple[bytes, bytes]] = []
@@ -114,7 +128,13 @@ class FakePort:
         self.is_up = True
         self._receive: Callable[[NodeSignal], None] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._receive is not None
+
     def open(self, receive: Callable[[NodeSignal], None]) -> None:
+        if self.is_refused:
+            raise AccessLinkError(f"access link {self.interface}: refused")
         self._receive = receive
 
     def frame(
@@ -125,7 +145,8 @@ class FakePort:
         source: IPv6Address = NODE_ADDRESS,
     ) -> None:
         """A node sends; what passes the filter reaches the gateway."""
-        if self._receive is not None and (is_router_solicitation or mac not in self.known):
+        is_heard = is_router_solicitation or (self.hears_unknown_sources and mac not in self.known)
+        if self._receive is not None and is_heard:
             self._receive(NodeSignal(self.interface, mac, is_router_solicitation, source))
 
     def answer(self, mac: bytes, address: IPv6Address = NODE_ADDRESS) -> None:
@@ -138,6 +159,12 @@ class FakePort:
 
     def forget(self, mn_link_layer_address: bytes) -> None:
         self.known.discard(mn_link_layer_address)
+
+    def hear(self, *, unknown_sources: bool, known: Iterable[bytes]) -> None:
+        if self.is_refused:
+            raise AccessLinkError(f"access link {self.interface}: refused")
+        self.hears_unknown_sources = unknown_sources
+        self.known |= set(known)
 
     def reopen(self) -> None:
         self.reopened += 1
@@ -165,6 +192,8 @@ class FakeWorld:
         self.transport = FakeTransport(self.lma)
         self.ports = {name: FakePort(name) for name in self.configuration.access_links}
         self.links: asyncio.Queue[LinkState] = asyncio.Queue()
+        self.links_refused: set[str] = set()
+        """Access links that cannot be opened."""
         self.link_failures: list[OSError] = []
         """What the link monitor fails with when it is started, once each."""
 
@@ -173,9 +202,16 @@ class FakeWorld:
             transport=self.transport,
             dataplane=self.dataplane,
             policy=ConfiguredPolicyStore(self.configuration.policy_directory),
-            ports=self.ports,
+            ports=dict(self.ports),
+            make_port=self._make_port,
             link_states=self._link_states,
         )
+
+    def _make_port(self, interface: str, hears_unknown_sources: bool) -> FakePort:
+        port = FakePort(interface, hears_unknown_sources)
+        port.is_refused = interface in self.links_refused
+        self.ports[interface] = port
+        return port
 
     async def _link_states(self, _: Collection[str]) -> AsyncIterator[LinkState]:
         if self.link_failures:

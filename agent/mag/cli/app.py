@@ -63,7 +63,7 @@ def check(file: ConfigurationFile) -> None:
 @app.command()
 def run(file: ConfigurationFile) -> None:
     """Run the gateway until SIGTERM."""
-    raise typer.Exit(run_gateway(_load(file)))
+    raise typer.Exit(run_gateway(_load(file), file))
 
 
 def _load(file: Path) -> Configuration:

@@ -122,6 +122,11 @@ class AccessLinkSection(Section):
     presence_solicitations: Annotated[int, Between(1, 20)] = 5
     """Unanswered ones after which a node counts as gone; RFC 4861 §10 has 3, a second apart."""
 
+    @property
+    def hears_unknown_sources(self) -> bool:
+        """Whether any frame of an unknown node is a sign of life."""
+        return AttachTrigger.ANY_FRAME in self.attach_triggers
+
 
 class ProtocolSection(Section):
     """Protocol variables that all bindings share (RFC 5213 §9.2 and §9.3, RFC 6275 §12)."""

@@ -1,6 +1,6 @@
 """From the configuration to the adapters of a gateway, for each packet path."""
 
-from mag.config.model import AttachTrigger, Configuration
+from mag.config.model import Configuration
 from mag.daemon.gateway import Adapters
 from mag.dataplane.kernel.backend import KernelDataplane
 from mag.dataplane.vpp.shared_layout import TableId
@@ -21,18 +21,20 @@ def assemble(configuration: Configuration) -> Adapters:
 def _on_the_kernel(configuration: Configuration) -> Adapters:
     address = configuration.proxy_care_of_address
     gateway_address = configuration.protocol.fixed_mag_link_layer_address
+
+    def port(interface: str, pass_unknown_sources: bool) -> PacketSocketPort:
+        return PacketSocketPort(
+            interface,
+            gateway_link_layer_address=gateway_address,
+            pass_unknown_sources=pass_unknown_sources,
+        )
+
     return Adapters(
         transport=RawSocketTransport(address),
         dataplane=KernelDataplane(address, configuration.dataplane.core_interfaces),
         policy=ConfiguredPolicyStore(configuration.policy_directory),
-        ports={
-            interface: PacketSocketPort(
-                interface,
-                gateway_link_layer_address=gateway_address,
-                pass_unknown_sources=pass_unknown_sources,
-            )
-            for interface, pass_unknown_sources in _access_links(configuration).items()
-        },
+        ports={each: port(each, hears) for each, hears in _access_links(configuration).items()},
+        make_port=port,
         link_states=watch_links,
     )
 
@@ -59,6 +61,7 @@ def _on_vpp(configuration: Configuration) -> Adapters:
         dataplane=adapters.dataplane,
         policy=ConfiguredPolicyStore(configuration.policy_directory),
         ports=adapters.ports,
+        make_port=adapters.port,
         link_states=adapters.link_monitor.watch,
         keep_connected=adapters.keep_connected,
         idle_s=adapters.dataplane.idle_s,
@@ -68,6 +71,6 @@ def _on_vpp(configuration: Configuration) -> Adapters:
 def _access_links(configuration: Configuration) -> dict[str, bool]:
     """By interface, whether any frame of an unknown node is a sign of life."""
     return {
-        interface: AttachTrigger.ANY_FRAME in link.attach_triggers
+        interface: link.hears_unknown_sources
         for interface, link in configuration.access_links.items()
     }

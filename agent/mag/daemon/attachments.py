@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -54,6 +55,8 @@ class Attachments:
         """on_refusal: takes access interface, link-layer address, reason and time of day."""
         self.refused: Counter[str] = Counter()
         self.is_closed = False
+        self.is_draining = False
+        """Nodes that are bound are served on; no other is taken."""
         self._core = core
         self._pump = pump
         self._policy = policy
@@ -69,7 +72,7 @@ class Attachments:
 
     def signal(self, signal: NodeSignal) -> None:
         """A node was heard on an access link."""
-        if self.is_closed:
+        if self.is_closed or signal.access_interface not in self._links:
             return
         entry = self._core.binding_update_list.by_link(
             signal.access_interface, signal.mn_link_layer_address
@@ -79,11 +82,9 @@ class Attachments:
                 self._identify_later(signal)
             return
         now = self._pump.now()
-        self._core.attach(
-            self._attachment(signal.access_interface, signal.mn_link_layer_address),
-            entry.profile,
-            now,
-        )
+        # As it registered: its access technology may be configured otherwise since.
+        attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
+        self._core.attach(attachment, entry.profile, now)
         self._core.node_heard(entry.binding_id, signal.source, now)
         if signal.is_router_solicitation:
             self._core.router_solicited(entry.binding_id, now)
@@ -106,7 +107,7 @@ class Attachments:
         """
         if self.is_closed:
             raise ControlError("the gateway is stopping")
-        if access_interface not in self._ports:
+        if access_interface not in self._links:
             raise ControlError(f"{access_interface} is no access link of this gateway")
         if mn_link_layer_address == self._gateway_address:
             raise ControlError("the link-layer address is the gateway's own")
@@ -128,6 +129,8 @@ class Attachments:
         }
         self._note(LogEntry("attachment_detected", Level.DEBUG, facts))
         before = self._core.binding_update_list.by_interface(mn_id, attachment)
+        if before is None and self.is_draining:
+            raise ControlError("the gateway is being drained")
         if before is not None and before.attachment.access_interface != access_interface:
             self.lost(before.attachment.access_interface, mn_link_layer_address)
             moved = facts | {"from": before.attachment.access_interface}
@@ -156,6 +159,20 @@ class Attachments:
         if port := self._ports.get(access_interface):
             port.forget(mn_link_layer_address)
 
+    def known_on(self, access_interface: str) -> set[bytes]:
+        """Link-layer addresses whose frames are no news there: of bound nodes and of strangers."""
+        bound = {
+            entry.attachment.mn_link_layer_id
+            for entry in self._core.binding_update_list
+            if entry.attachment.access_interface == access_interface
+        }
+        return bound | {address for link, address in self._muted if link == access_interface}
+
+    def look_again(self) -> None:
+        """Those who got no service may get it now: their next frame is news."""
+        for key in list(self._muted):
+            self._end_of_mute(key)
+
     def settled(self, binding_id: int) -> None:
         """The node's packets flow, or its binding is gone: whoever waits may look again."""
         if waiter := self._waiting.pop(binding_id, None):
@@ -174,7 +191,8 @@ class Attachments:
 
     def link_down(self, access_interface: str) -> None:
         """Nobody can be on a link that is down, if the link tells."""
-        if AttachTrigger.LINK_STATE not in self._links[access_interface].attach_triggers:
+        link = self._links.get(access_interface)
+        if link is None or AttachTrigger.LINK_STATE not in link.attach_triggers:
             return
         now = self._pump.now()
         for entry in list(self._core.binding_update_list):
@@ -222,7 +240,7 @@ class Attachments:
         try:
             await self.attach(*key, trigger=_trigger_of(signal), node_address=signal.source)
         except ControlError as error:
-            self.refused["no_service"] += 1
+            self.refused["draining" if self.is_draining else "no_service"] += 1
             self._on_refusal(*key, str(error), time.time())
             self._mute(key)
             where = _where(*key)
@@ -240,14 +258,15 @@ class Attachments:
         if self.is_closed or len(self._muted) >= MAX_MUTED:
             return
         access_interface, address = key
-        self._ports[access_interface].know(address)
+        if (port := self._ports.get(access_interface)) is None:
+            return
+        port.know(address)
         timer = asyncio.get_running_loop().call_later(MUTE_S, self._end_of_mute, key)
         self._muted[key] = timer
 
     def _end_of_mute(self, key: tuple[str, bytes]) -> None:
         if self._unmute(key):
-            access_interface, address = key
-            self._ports[access_interface].forget(address)
+            self.lost(*key)
 
     def _unmute(self, key: tuple[str, bytes]) -> bool:
         timer = self._muted.pop(key, None)

@@ -4,12 +4,16 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Final
 
 from mag import __version__
 from mag.config.model import AttachTrigger
+from mag.config.plain import plain, to_yaml
+from mag.daemon.drain import Drain
 from mag.daemon.explainer import Explainer
 from mag.daemon.gateway import Gateway
+from mag.daemon.reload import Reload
 from mag.dataplane.base import (
     DROP_REASONS,
     BindingCounters,
@@ -27,6 +31,7 @@ from mag.services.gateway_control import (
     AttachRequest,
     ControlError,
     Document,
+    DrainRequest,
     NodeSelector,
     NotFoundError,
 )
@@ -40,8 +45,11 @@ COUNTERS_VALID_S: Final = 1.0
 class Control:
     """Reads and steers one gateway; see GatewayControl."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, file: Path) -> None:
+        """file: the configuration that the gateway was started with."""
         self._gateway = gateway
+        self.reloading = Reload(gateway, file)
+        self._drain = Drain(gateway)
         self._counters = DataplaneCounters()
         self._counters_until = 0.0
 
@@ -55,7 +63,32 @@ class Control:
             "proxy_care_of_address": str(gateway.configuration.proxy_care_of_address),
             "uptime_s": round(time.time() - gateway.started_at, 1),
             "bindings": len(gateway.core.binding_update_list),
+            "drain": self._drain.status(),
         }
+
+    def configuration(self, *, with_defaults: bool) -> Document:
+        """What the gateway runs with, as values and as a file."""
+        running = self._gateway.configuration
+        return {
+            "configuration": plain(running, with_defaults=with_defaults),
+            "yaml": to_yaml(running, with_defaults=with_defaults),
+        }
+
+    async def plan(self, octets: bytes, source: str) -> Document:
+        """What taking this configuration would change."""
+        return await self.reloading.plan(octets, source)
+
+    async def reload(self) -> Document:
+        """Take the gateway's own file again."""
+        return await self.reloading.reload()
+
+    def drain(self, request: DrainRequest) -> Document:
+        """Give up all nodes at this pace."""
+        return self._drain.begin(request.rate_per_s)
+
+    def undrain(self) -> Document:
+        """Keep what is left, and take nodes again."""
+        return self._drain.cancel()
 
     async def bindings(self) -> list[Document]:
         """A row for each Binding Update List entry."""

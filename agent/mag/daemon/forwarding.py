@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from ipaddress import IPv6Address
 from typing import Final
 
@@ -56,6 +56,29 @@ class Forwarding:
     def want_link(self, link: AccessLink) -> None:
         """Serve nodes on this interface."""
         self._want(link)
+
+    async def add_links(self, links: Collection[AccessLink]) -> None:
+        """Have these in the packet path before anything relies on them.
+
+        Raises DataplaneError, the first; none of them is wanted then.
+        """
+        for link in links:
+            self._reconciler.want(link)
+        try:
+            for outcome in await self._reconciler.converge():
+                if outcome.error is not None and outcome.operation.record in links:
+                    raise outcome.error
+        except DataplaneError:
+            for link in links:
+                self._reconciler.unwant(link)
+            raise
+        finally:
+            self._changed.set()  # what else was due is told, or tried again
+
+    def unwant_link(self, link: AccessLink) -> None:
+        """No node is served on the interface any more."""
+        self._reconciler.unwant(link)
+        self._changed.set()
 
     def want_tunnel(self, lma_address: IPv6Address) -> None:
         """Bindings with this LMA need their tunnel."""

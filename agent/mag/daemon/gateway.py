@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -33,6 +34,7 @@ from mag.protocol.events import (
     ForwardingInstalled,
     ForwardingUnwanted,
     ForwardingWanted,
+    PeerRemoved,
     ProbeNode,
     ProxyBindingAcknowledgementReceived,
     TunnelUnwanted,
@@ -73,6 +75,8 @@ class Adapters:
     policy: PolicyStore
     ports: Mapping[str, AccessLinkPort]
     """By access interface."""
+    make_port: Callable[[str, bool], AccessLinkPort]
+    """For a new access link, and whether any frame of an unknown node is a signal there."""
     link_states: Callable[[Collection[str]], AsyncIterator[LinkState]]
     """Tells the state of each named interface, then every change."""
     keep_connected: (
@@ -105,21 +109,31 @@ class Gateway:
         self.started_at = time.time()
         self.stream = EventStream()
         self.histories = Histories()
-        self.lma_names: Mapping[IPv6Address, str] = {
-            lma.address: name for name, lma in configuration.lmas.items()
-        }
-        self.ports = adapters.ports
+        self.reloads: Counter[str] = Counter()
+        """Taken and refused, of the configuration file."""
+        self.lma_names = {lma.address: name for name, lma in configuration.lmas.items()}
+        self.ports = dict(adapters.ports)
+        self.links = dict(configuration.access_links)
+        """Those that take nodes; one that is being given up has its port only."""
+        self.policy = adapters.policy
+        self.make_port = adapters.make_port
         self._link_states = adapters.link_states
         self._keep_connected = adapters.keep_connected
         self._tasks = tasks
         self._background: list[asyncio.Task[None]] = []
+        self._link_watch: asyncio.Task[None] | None = None
+        self._last_link_states: dict[str, LinkState] = {}
+        self.on_binding_lost: Callable[[Binding, LossReason], None] = lambda binding, reason: None
+        """Told of every binding that has gone."""
         self._limiter = LogLimiter()
-        self._mn_id_form = MobileNodeIdentifierForm(configuration.log.mn_id)
-        self._tunnel_mtus = {
+        self.mn_id_form = MobileNodeIdentifierForm(configuration.log.mn_id)
+        self.tunnel_mtus = {
             lma.address: lma.tunnel_mtu_octets for lma in configuration.lmas.values()
         }
         self._access_mtus: dict[str, int] = {}
         self._list_is_empty = asyncio.Event()
+        self.is_open = asyncio.Event()
+        """Set once it serves."""
         self._has_dataplane = False
         """Only then is there anything of ours in the packet path to take away."""
         self.pump = Pump(core, adapters.transport, self._dispatch)
@@ -127,7 +141,7 @@ class Gateway:
         self.forwarding = Forwarding(
             self.reconciler,
             proxy_care_of_address=configuration.proxy_care_of_address,
-            tunnel_mtus=self._tunnel_mtus,
+            tunnel_mtus=self.tunnel_mtus,
             on_ready=self._forwarding_ready,
             # A path that goes and comes back as a whole has its own way to be restored.
             rebuild=None if adapters.keep_connected else adapters.dataplane.open,
@@ -136,8 +150,8 @@ class Gateway:
             core=core,
             pump=self.pump,
             policy=adapters.policy,
-            ports=adapters.ports,
-            links=configuration.access_links,
+            ports=self.ports,
+            links=self.links,
             note=self.note,
             on_refusal=self.histories.refused,
             tasks=tasks,
@@ -145,7 +159,7 @@ class Gateway:
         self.presence = PresenceProber(
             core=core,
             pump=self.pump,
-            ports=adapters.ports,
+            ports=self.ports,
             gateway_link_local_address=core.settings.fixed_mag_link_local_address,
             idle_s=adapters.idle_s,
             tasks=tasks,
@@ -155,9 +169,11 @@ class Gateway:
                 gateway=core,
                 transport=adapters.transport,
                 lma_names=self.lma_names,
-                ports=adapters.ports,
+                ports=self.ports,
                 attachments_refused=self.attachments.refused,
                 dataplane_failures=self.forwarding.failures,
+                reloads=self.reloads,
+                is_draining=lambda: self.attachments.is_draining,
             )
         )
 
@@ -170,30 +186,22 @@ class Gateway:
         self._has_dataplane = True
         for what in (await self.dataplane.status()).missing:
             self.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
-        settings = self.core.settings
         for name in self.ports:
-            self.forwarding.want_link(
-                AccessLink(
-                    name,
-                    settings.fixed_mag_link_local_address,
-                    settings.fixed_mag_link_layer_address,
-                )
-            )
+            self.forwarding.want_link(self.access_link(name))
         await self._resync()
         self.transport.open(self._receive_message)
         for port in self.ports.values():
             port.open(self.attachments.signal)
         for interface in self.ports:
-            self._wake_nodes(interface)
+            self.wake_nodes(interface)
         self.core.begin(self.pump.now())
         self.pump.wake()
-        self._background = [
-            self._tasks.create_task(self.forwarding.run()),
-            self._tasks.create_task(self._watch_links()),
-        ]
+        self._background = [self._tasks.create_task(self.forwarding.run())]
+        self.watch_links()
         if self._keep_connected is not None:
             restoring = self._keep_connected(self._resync, self.note)
             self._background.append(self._tasks.create_task(restoring))
+        self.is_open.set()
 
     async def _resync(self) -> None:
         """Make the packet path as it is wanted; what an earlier run of ours left there goes.
@@ -216,8 +224,9 @@ class Gateway:
             whatever_happens.callback(self.presence.close)
             for port in self.ports.values():
                 whatever_happens.callback(port.close)
-            for task in self._background:
-                whatever_happens.callback(task.cancel)
+            for task in (*self._background, self._link_watch):
+                if task is not None:
+                    whatever_happens.callback(task.cancel)
             if shutdown.deregister:
                 await self._end_all_bindings(shutdown.timeout_s)
 
@@ -226,7 +235,7 @@ class Gateway:
         if self.stream.is_watched:
             self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
         if (admitted := self._limiter.admit(entry, self.pump.now())) is not None:
-            shown = obscured(admitted, self._mn_id_form)
+            shown = obscured(admitted, self.mn_id_form)
             getattr(_log, shown.level.value)(shown.name, **shown.facts)
 
     # Inputs
@@ -239,13 +248,37 @@ class Gateway:
         self.core.forwarding_ready(binding_id, self.pump.now())
         self.pump.wake()
 
+    def access_link(self, interface: str) -> AccessLink:
+        """What the packet path is to have on an interface."""
+        settings = self.core.settings
+        return AccessLink(
+            interface,
+            settings.fixed_mag_link_local_address,
+            settings.fixed_mag_link_layer_address,
+        )
+
+    def forget_link(self, interface: str) -> None:
+        """Serve nobody on an access link any more; its sessions have ended."""
+        self.ports.pop(interface).close()
+        self._last_link_states.pop(interface, None)
+        self._access_mtus.pop(interface, None)
+        self.forwarding.unwant_link(self.access_link(interface))
+        self.note(LogEntry("access_link_removed", Level.INFO, {"access_interface": interface}))
+
+    def watch_links(self) -> None:
+        """Hear of the states of all links, from now on of those too that were not there before."""
+        if self._link_watch is not None:
+            self._link_watch.cancel()
+        self._link_watch = self._tasks.create_task(self._watch_links())
+
     async def _watch_links(self) -> None:
-        last: dict[str, LinkState] = {}
+        last = self._last_link_states
         while True:
             try:
                 async for state in self._link_states(self.ports.keys()):
-                    self._link_changed(state, last.get(state.interface))
-                    last[state.interface] = state
+                    if state.interface in self.ports and last.get(state.interface) != state:
+                        self._link_changed(state, last.get(state.interface))
+                        last[state.interface] = state
             except (OSError, DataplaneError) as error:
                 _log.error("link_monitor_failed", reason=str(error))
             await asyncio.sleep(LINK_MONITOR_RETRY_S)
@@ -268,7 +301,7 @@ class Gateway:
             _log.error("access_link_failed", reason=str(error))
             return
         self.forwarding.doubt()
-        self._wake_nodes(interface)
+        self.wake_nodes(interface)
 
     # Effects
 
@@ -294,26 +327,42 @@ class Gateway:
             case ProbeNode() as probe:
                 self.presence.ask(probe)
             case BindingLost(binding, reason):
-                self.attachments.lost(binding.access_interface, binding.mn_link_layer_id)
-                if reason is not LossReason.DETACHED:
-                    self._wake_nodes(binding.access_interface, binding.mn_link_layer_id)
-                self.attachments.settled(binding.binding_id)
+                self._binding_lost(binding, reason)
                 if not len(self.core.binding_update_list):
                     self._list_is_empty.set()
             case ProxyBindingAcknowledgementReceived(binding=binding, round_trip_s=seconds):
-                lma = self.lma_names[binding.lma_address]
+                lma = self.lma_name(binding.lma_address)
                 self.metrics.pba_round_trip_seconds.labels(lma).observe(seconds)
 
-    def _wake_nodes(
+            case PeerRemoved(lma_address):
+                self.lma_names.pop(lma_address, None)
+                self.tunnel_mtus.pop(lma_address, None)
+                self.transport.reach(self.core.peers)
+
+    def lma_name(self, address: IPv6Address) -> str:
+        """As configured, else the address."""
+        return self.lma_names.get(address, str(address))
+
+    def _binding_lost(self, binding: Binding, reason: LossReason) -> None:
+        link, address = binding.access_interface, binding.mn_link_layer_id
+        if self.core.binding_update_list.by_link(link, address) is None:
+            self.attachments.lost(link, address)
+            if reason is not LossReason.DETACHED:
+                self.wake_nodes(link, address)
+        self.attachments.settled(binding.binding_id)
+        self.on_binding_lost(binding, reason)
+
+    def wake_nodes(
         self, interface: str, mn_link_layer_address: bytes = ALL_NODES_LINK_LAYER_ADDRESS
     ) -> None:
         """Have nodes that are there without a binding say something: that is what attaches them."""
-        if not self.attachments.is_closed:
+        is_taking = not (self.attachments.is_closed or self.attachments.is_draining)
+        if is_taking and interface in self.links:
             query = wake_up(self.core.settings.fixed_mag_link_local_address)
             self.ports[interface].send(query, mn_link_layer_address)
 
     def _advertise(self, binding: Binding) -> None:
-        tunnel_mtu = self._tunnel_mtus[binding.lma_address]
+        tunnel_mtu = self.tunnel_mtus[binding.lma_address]
         packet = router_advertisement.advertisement(
             self.core.settings,
             binding.home_network_prefixes,

@@ -1,11 +1,13 @@
 """The life of the process: start, serve, stop on a signal, in bounded time."""
 
 import asyncio
+import contextlib
 import random
 import signal
 import socket
 import time
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -20,6 +22,7 @@ from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkError
 from mag.services.admin_api import AdminApi, AdminSocketError
 from mag.services.event_log import Level, LogEntry
+from mag.services.gateway_control import ControlError
 from mag.services.log_setup import configure_logging
 from mag.services.mobility_transport import TransportError
 
@@ -41,28 +44,44 @@ class ExitCode(IntEnum):
     """Stopped by an error of our own, or clean-up did not end in time."""
 
 
-def run_gateway(configuration: Configuration) -> ExitCode:
-    """Serve until SIGTERM or SIGINT."""
+def run_gateway(configuration: Configuration, file: Path) -> ExitCode:
+    """Serve until SIGTERM or SIGINT; SIGHUP has the file taken again."""
     configure_logging(configuration.log.level, configuration.log.format)
-    return asyncio.run(_run(configuration))
+    return asyncio.run(_run(configuration, file))
 
 
-async def _run(configuration: Configuration) -> ExitCode:
+async def _run(configuration: Configuration, file: Path) -> ExitCode:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_unhandled)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    hang_up = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hang_up.set)
     try:
         async with asyncio.TaskGroup() as tasks:
             gateway = _build(configuration, tasks)
             admin = configuration.admin
-            api = AdminApi(Control(gateway), admin.socket, admin.socket_mode)
-            return await _serve(gateway, api, stop)
+            control = Control(gateway, file)
+            api = AdminApi(control, admin.socket, admin.socket_mode)
+            reloader = tasks.create_task(_reload_on_hang_up(gateway, control, hang_up))
+            try:
+                return await _serve(gateway, api, stop)
+            finally:
+                reloader.cancel()
     except* Exception as group:
         for error in group.exceptions:
             _log.error("gateway_failed", exc_info=error)
     return ExitCode.FAILED
+
+
+async def _reload_on_hang_up(gateway: Gateway, control: Control, hang_up: asyncio.Event) -> None:
+    await gateway.is_open.wait()
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        with contextlib.suppress(ControlError):  # it is logged, and nothing has changed
+            await control.reload()
 
 
 async def _serve(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> ExitCode:

@@ -15,6 +15,15 @@ UNKNOWN_LINK_LAYER_ID = bytes(2)
 """RFC 5213 §6.1: an unknown link-layer identifier is kept as two octets of zero."""
 
 
+@dataclass(frozen=True, slots=True)
+class Dismissal:
+    """The end of a binding that an operator has brought about."""
+
+    reason: LossReason
+    successor: PolicyProfile | None = None
+    """With which the node is registered anew as soon as the entry is gone."""
+
+
 @dataclass(slots=True, eq=False)
 class BindingUpdateListEntry:
     """One mobility binding of one interface of a mobile node with its LMA."""
@@ -49,10 +58,10 @@ class BindingUpdateListEntry:
     """Wait before the next retransmission or retry."""
     loss_reason: LossReason = LossReason.DETACHED
     """Why the entry will have gone when it goes."""
+    dismissal: Dismissal | None = None
+    """An operator ends it for good, soon or since a moment ago."""
     is_dismissed: bool = False
-    """An operator has ended it for good: no sign of life calls it back."""
-    successor: PolicyProfile | None = None
-    """With which the node is registered anew as soon as this entry is gone."""
+    """The dismissal has begun: no sign of life calls it back."""
     rejections: int = 0
     """Rejecting PBAs in a row."""
     hold: Hold | None = None

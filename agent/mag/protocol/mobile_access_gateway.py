@@ -23,7 +23,11 @@ from mag.protocol.acknowledgement import (
 )
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import Attachment, HandoffHint
-from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
+from mag.protocol.binding_update_list import (
+    BindingUpdateList,
+    BindingUpdateListEntry,
+    Dismissal,
+)
 from mag.protocol.events import (
     AttachmentRefused,
     BindingErrorReceived,
@@ -172,13 +176,13 @@ class MobileAccessGateway:
     def detach(self, binding_id: int, now: float) -> None:
         """The node has left its link: end the binding (§6.9.1.4)."""
         if entry := self.binding_update_list.by_id(binding_id):
-            entry.successor = None
+            entry.dismissal = None
             self._machine.apply(entry, RegistrationInput.DETACH_SEEN, now)
 
     def clear(self, binding_id: int, now: float) -> None:
         """An operator ends the binding; this is what lifts a hold."""
         if entry := self.binding_update_list.by_id(binding_id):
-            entry.successor = None
+            entry.dismissal = None
             self._machine.apply(entry, RegistrationInput.CLEARED, now)
 
     def dismiss(
@@ -188,38 +192,55 @@ class MobileAccessGateway:
         now: float,
         *,
         successor: PolicyProfile | None = None,
+        after_s: float = 0.0,
     ) -> None:
         """End the binding for good, holds included: signs of life do not call it back.
 
         successor: registers the node anew with this profile as soon as the LMA has answered.
+        after_s: until then everything goes on as before.
         """
         entry = self.binding_update_list.by_id(binding_id)
         if entry is None:
             return
-        is_ending = entry.state is RegistrationState.DEREGISTERING
-        if not is_ending or entry.is_dismissed:  # a node that has left needs no successor
-            entry.successor = successor
-        entry.is_dismissed = True
-        if not is_ending:
-            self._machine.apply(entry, RegistrationInput.CLEARED, now, reason=reason)
+        if entry.state is RegistrationState.DEREGISTERING and not entry.is_dismissed:
+            successor = None  # the node has left
+        entry.dismissal = Dismissal(reason, successor)
+        if after_s > 0.0 and not entry.is_dismissed:
+            self._timers.set((binding_id, BindingTimer.DISMISSAL), now + after_s)
+        else:
+            self._begin_dismissal(entry, now)
 
-    def change_profile(self, binding_id: int, profile: PolicyProfile, now: float) -> None:
+    def keep(self, binding_id: int, reason: LossReason) -> None:
+        """Take back a dismissal for this reason, unless it has begun."""
+        entry = self.binding_update_list.by_id(binding_id)
+        if entry is None or entry.dismissal is None or entry.is_dismissed:
+            return
+        if entry.dismissal.reason is reason:
+            entry.dismissal = None
+            self._timers.cancel((binding_id, BindingTimer.DISMISSAL))
+
+    def change_profile(
+        self, binding_id: int, profile: PolicyProfile, now: float, *, after_s: float = 0.0
+    ) -> None:
         """Policy has another profile for the node from now on.
 
         With the same LMA what it has is left as it is until the next request, but for local
-        routing, which follows at once; with another it is de-registered here and registered there.
-        A hold of the old profile is lifted.
+        routing, which follows at once; with another it is de-registered here, after so many
+        seconds, and registered there. A hold of the old profile is lifted.
         """
         entry = self.binding_update_list.by_id(binding_id)
         if entry is None:
             return
         if entry.is_dismissed:
-            entry.successor = entry.successor and profile
+            if entry.dismissal is not None and entry.dismissal.successor is not None:
+                entry.dismissal = replace(entry.dismissal, successor=profile)
             return
         is_held = entry.state is RegistrationState.HELD
         if is_held or profile.lma_address != entry.lma_address:
-            self.dismiss(binding_id, LossReason.RECONFIGURED, now, successor=profile)
+            reason = LossReason.RECONFIGURED
+            self.dismiss(binding_id, reason, now, successor=profile, after_s=after_s)
             return
+        self.keep(binding_id, LossReason.RECONFIGURED)
         is_other_way = profile.local_routing is not entry.profile.local_routing
         entry.profile = profile
         if is_other_way:
@@ -357,6 +378,8 @@ class MobileAccessGateway:
                     self._machine.apply(entry, RegistrationInput.LIFETIME_ENDED, now)
                 case BindingTimer.ADVERTISEMENT:
                     self._service.advertise(entry, now)
+                case BindingTimer.DISMISSAL:
+                    self._begin_dismissal(entry, now)
                 case BindingTimer.PERMISSION_TO_SEND:
                     self._machine.permit(entry)
                 case BindingTimer.PRESENCE:
@@ -427,10 +450,18 @@ class MobileAccessGateway:
 
     # Ends of bindings and LMAs
 
+    def _begin_dismissal(self, entry: BindingUpdateListEntry, now: float) -> None:
+        if entry.dismissal is None or entry.is_dismissed:
+            return
+        entry.is_dismissed = True
+        if entry.state is not RegistrationState.DEREGISTERING:
+            reason = entry.dismissal.reason
+            self._machine.apply(entry, RegistrationInput.CLEARED, now, reason=reason)
+
     def _binding_gone(self, entry: BindingUpdateListEntry, now: float) -> None:
-        if entry.successor is not None:
+        if entry.dismissal is not None and entry.dismissal.successor is not None:
             attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
-            self.attach(attachment, entry.successor, now)
+            self.attach(attachment, entry.dismissal.successor, now)
         self._remove_if_done(self.peers[entry.lma_address])
 
     def _remove_if_done(self, peer: LmaPeer) -> None:

@@ -95,6 +95,8 @@ class BindingTimer(StrEnum):
     """Retransmission, refresh, next try, or the end of waiting: the state says which."""
     LIFETIME = "lifetime"
     ADVERTISEMENT = "advertisement"
+    DISMISSAL = "dismissal"
+    """An operator ends the binding, at the pace that was asked for."""
     PERMISSION_TO_SEND = "permission_to_send"
     """The rate limit lets the binding's next PBU pass."""
     PRESENCE = "presence"

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from mag.services.known_source_filter import KnownSourceFilter, KnownSourceFilterError
@@ -34,6 +34,12 @@ class AccessLinkPort(Protocol):
 
     def reopen(self) -> None:
         """The interface is back, perhaps another one of the name. Raises AccessLinkError."""
+
+    def hear(self, *, unknown_sources: bool, known: Iterable[bytes]) -> None:
+        """Change whether any frame of an unknown node is a signal. Raises AccessLinkError.
+
+        known: link-layer addresses whose frames are no news.
+        """
 
     def know(self, mn_link_layer_address: bytes) -> None:
         """Traffic of this node is no news until `forget`.
@@ -88,6 +94,22 @@ class PacketSocketPort:
         packet_socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         self._bind(packet_socket)
         asyncio.get_running_loop().add_reader(packet_socket, self._drain)
+
+    def hear(self, *, unknown_sources: bool, known: Iterable[bytes]) -> None:
+        """Put another filter in front of the socket; no frame comes past both."""
+        if self._socket is None:
+            self._pass_unknown_sources = unknown_sources
+            return
+        try:
+            new_filter = KnownSourceFilter(pass_unknown_sources=unknown_sources)
+        except KnownSourceFilterError as error:
+            raise AccessLinkError(f"access link {self.interface}: {error}") from None
+        for address in (self._gateway_address, *known):
+            new_filter.add(address)
+        new_filter.attach(self._socket)
+        if self._filter is not None:
+            self._filter.close()
+        self._filter, self._pass_unknown_sources = new_filter, unknown_sources
 
     def reopen(self) -> None:
         """Listen on the interface that has the name now."""

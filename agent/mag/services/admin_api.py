@@ -8,7 +8,14 @@ from pathlib import Path
 import prometheus_client
 from aiohttp import web
 
-from mag.services.gateway_control import AttachRequest, ControlError, GatewayControl, NodeSelector
+from mag.config.loader import MAX_FILE_OCTETS
+from mag.services.gateway_control import (
+    AttachRequest,
+    ControlError,
+    DrainRequest,
+    GatewayControl,
+    NodeSelector,
+)
 from mag.services.unix_http_server import UnixHttpServer, read_body
 
 
@@ -25,6 +32,11 @@ class AdminApi:
         self._path = path
         routes = (
             web.get("/v1/status", self._status),
+            web.get("/v1/config", self._configuration),
+            web.post("/v1/config/plan", self._plan),
+            web.post("/v1/config/reload", self._reload),
+            web.post("/v1/drain", self._drain),
+            web.delete("/v1/drain", self._undrain),
             web.get("/v1/bindings", self._bindings),
             web.get("/v1/peers", self._peers),
             web.get("/v1/explanation", self._explanation),
@@ -54,6 +66,24 @@ class AdminApi:
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._control.status())
+
+    async def _configuration(self, request: web.Request) -> web.Response:
+        with_defaults = request.query.get("defaults") == "true"
+        return web.json_response(self._control.configuration(with_defaults=with_defaults))
+
+    async def _plan(self, request: web.Request) -> web.Response:
+        octets = await _file(request)
+        source = request.query.get("source", "configuration")
+        return web.json_response(await self._control.plan(octets, source))
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        return web.json_response(await self._control.reload())
+
+    async def _drain(self, request: web.Request) -> web.Response:
+        return web.json_response(self._control.drain(await read_body(request, DrainRequest)))
+
+    async def _undrain(self, _: web.Request) -> web.Response:
+        return web.json_response(self._control.undrain())
 
     async def _bindings(self, _: web.Request) -> web.Response:
         return web.json_response({"bindings": await self._control.bindings()})
@@ -100,3 +130,13 @@ class AdminApi:
             async for entry in self._control.events():
                 await response.write(web.json_response(entry).body + b"\n")  # type: ignore[operator]
         return response
+
+
+async def _file(request: web.Request) -> bytes:
+    """A configuration file, which may be larger than anything else that is sent."""
+    octets = bytearray()
+    async for chunk in request.content.iter_any():
+        octets += chunk
+        if len(octets) > MAX_FILE_OCTETS:
+            raise ControlError(f"larger than {MAX_FILE_OCTETS} octets")
+    return bytes(octets)

@@ -1,9 +1,13 @@
 """The other end of the admin API, for the command line and the lab."""
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from mag.services.gateway_control import Document
 from mag.services.unix_http_client import UnixHttpClient, UnixHttpError
+
+_LARGE_FILE_S: Final = 300.0
+"""Reading a million policy nodes takes minutes."""
 
 
 class AdminError(UnixHttpError):
@@ -19,6 +23,30 @@ class AdminClient(UnixHttpClient):
     async def status(self) -> Document:
         """Identity, version, uptime."""
         return await self._call("GET", "/v1/status")
+
+    async def configuration(self, *, with_defaults: bool = False) -> Document:
+        """What the gateway runs with, as values and as a file."""
+        query = {"defaults": "true" if with_defaults else "false"}
+        return await self._call("GET", "/v1/config", query=query)
+
+    async def plan(self, octets: bytes, source: str) -> Document:
+        """What taking the file with these octets would change; faults of it call it `source`."""
+        query = {"source": source}
+        return await self._call(
+            "POST", "/v1/config/plan", file=octets, query=query, patience_s=_LARGE_FILE_S
+        )
+
+    async def reload(self) -> Document:
+        """Have the gateway take its file again."""
+        return await self._call("POST", "/v1/config/reload", patience_s=_LARGE_FILE_S)
+
+    async def drain(self, rate_per_s: float) -> Document:
+        """Have all nodes given up at this pace."""
+        return await self._call("POST", "/v1/drain", {"rate_per_s": rate_per_s})
+
+    async def undrain(self) -> Document:
+        """Have what is left kept, and nodes taken again."""
+        return await self._call("DELETE", "/v1/drain")
 
     async def bindings(self) -> list[Document]:
         """A row for each binding."""

@@ -1,7 +1,7 @@
 """What an operator or an access point may ask of a running gateway."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,10 @@ from mag.protocol.attachment import HandoffHint
 
 Document = dict[str, Any]
 """JSON with stable keys."""
+
+
+DEFAULT_DRAIN_RATE_PER_S: Final = 100.0
+"""100,000 sessions in 17 minutes."""
 
 
 class ControlError(Exception):
@@ -43,11 +47,35 @@ class AttachRequest(BaseModel):
     """Answer only when the node's packets are forwarded, or after this long."""
 
 
+class DrainRequest(BaseModel):
+    """An operator wants the gateway empty."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate_per_s: float = Field(default=DEFAULT_DRAIN_RATE_PER_S, gt=0, le=10_000)
+    """Sessions that end in a second."""
+
+
 class GatewayControl(Protocol):
     """A running gateway, as the admin API sees it."""
 
     def status(self) -> Document:
         """Identity, version, uptime and how many bindings there are."""
+
+    def configuration(self, *, with_defaults: bool) -> Document:
+        """What the gateway runs with, as values and as a file."""
+
+    async def plan(self, octets: bytes, source: str) -> Document:
+        """What taking this configuration would change. Raises ControlError for its faults."""
+
+    async def reload(self) -> Document:
+        """Take the gateway's own file again. Raises ControlError, and nothing has changed."""
+
+    def drain(self, request: DrainRequest) -> Document:
+        """Give up all nodes at this pace, and take no others."""
+
+    def undrain(self) -> Document:
+        """Keep what is left, and take nodes again. Raises ControlError if not draining."""
 
     async def bindings(self) -> list[Document]:
         """A row for each Binding Update List entry."""

@@ -1,7 +1,7 @@
 """Names, labels and readings for Prometheus; read at scrape time, no label of a subscriber."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -29,6 +29,10 @@ class Sources:
     attachments_refused: Tally[str]
     dataplane_failures: Tally[str]
     """Failed operations on the packet path, by operation."""
+    reloads: Tally[str]
+    """Of the configuration, by result."""
+    is_draining: Callable[[], bool]
+    """Whether nodes are given up and no others taken."""
 
 
 def discarded_on_access_links(ports: Mapping[str, AccessLinkPort]) -> Tally[str]:
@@ -76,6 +80,7 @@ class _Collector(Collector):
         yield from self._liveness()
         yield from self._faults()
         yield from self._forwarding()
+        yield from self._operation()
 
     def _bindings(self) -> Metric:
         family = GaugeMetricFamily("mag_bindings", "Bindings by state", labels=["lma", "state"])
@@ -122,6 +127,14 @@ class _Collector(Collector):
                 up.add_metric([lma], int(peer.liveness.state is PeerState.REACHABLE))
             restarts.add_metric([lma], peer.liveness.restarts_seen)
         yield from (up, restarts)
+
+    def _operation(self) -> Iterable[Metric]:
+        yield _tally("mag_reloads", "Reloads of the configuration", "result", self._sources.reloads)
+        yield GaugeMetricFamily(
+            "mag_draining",
+            "1: nodes are given up and no others taken",
+            value=int(self._sources.is_draining()),
+        )
 
     def _faults(self) -> Iterable[Metric]:
         sources = self._sources

@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import IPv6Address
 from typing import Final, Protocol
 
@@ -49,6 +49,9 @@ class MobilityTransport(Protocol):
 
     def send(self, data: bytes, destination: IPv6Address) -> bool:
         """Send one message; False if the local stack refused it."""
+
+    def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
+        """These are the LMAs from now on."""
 
     def close(self) -> None:
         """Stop receiving."""
@@ -99,6 +102,9 @@ class RawSocketTransport:
             self.send_failures += 1
             return False
         return True
+
+    def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
+        """Nothing to do: the core tells strangers from LMAs, the kernel resolves by itself."""
 
     def close(self) -> None:
         """Stop receiving and release the socket."""

@@ -15,11 +15,18 @@ class PolicyStore(Protocol):
     async def profile(self, mn_id: bytes) -> PolicyProfile | None:
         """The node's profile; None: this node gets no service (RFC 5213 §6.2)."""
 
+    def reconfigure(self, directory: PolicyDirectory) -> None:
+        """What the configuration says of nodes is now this."""
+
 
 class ConfiguredPolicyStore:
     """The `policy` part of the configuration file."""
 
     def __init__(self, directory: PolicyDirectory) -> None:
+        self._directory = directory
+
+    def reconfigure(self, directory: PolicyDirectory) -> None:
+        """Answer from this one from now on."""
         self._directory = directory
 
     async def identify(self, mn_link_layer_address: bytes) -> bytes | None:

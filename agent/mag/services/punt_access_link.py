@@ -6,7 +6,7 @@ plugin tells as an event.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -83,6 +83,15 @@ class PuntAccessLink:
         self._receive = receive
         self._punt.listen(self.interface, IP_PROTOCOL_ICMPV6, self._take_frame)
         if self._pass_unknown_sources:
+            self._unknown_sources.listen(self.interface, self._take_unknown_source)
+
+    def hear(self, *, unknown_sources: bool, known: Iterable[bytes]) -> None:
+        """Listen to the plugin's events, or no longer."""
+        self._pass_unknown_sources = unknown_sources
+        self._known.update(known)
+        if not unknown_sources:
+            self._unknown_sources.unlisten(self.interface)
+        elif self._receive is not None:
             self._unknown_sources.listen(self.interface, self._take_unknown_source)
 
     def reopen(self) -> None:

@@ -58,8 +58,17 @@ class PuntTransport:
 
         The first Proxy Binding Update after a start of VPP shall not be that packet.
         """
-        for lma in self._lma_addresses:
+        self._resolve(self._lma_addresses)
+
+    def _resolve(self, lma_addresses: Collection[IPv6Address]) -> None:
+        for lma in lma_addresses:
             self._punt.send_routed(self._core_interfaces[0], _echo_request(self._address, lma))
+
+    def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
+        """Hear these LMAs, and have VPP resolve the way to those that are new."""
+        new = set(lma_addresses) - self._lma_addresses
+        self._lma_addresses = frozenset(lma_addresses)
+        self._resolve(new)
 
     def send(self, data: bytes, destination: IPv6Address) -> bool:
         """Send one message; False if VPP did not take it, which retransmission meets."""

@@ -58,14 +58,18 @@ class UnixHttpClient:
         path: str,
         body: dict[str, Any] | None = None,
         *,
+        file: bytes | None = None,
         query: dict[str, str] | None = None,
         patience_s: float = 0.0,
     ) -> Document:
-        """patience_s: how much longer than usual the answer may take."""
+        """file: goes as it is, instead of a body.
+
+        patience_s: how much longer than usual the answer may take.
+        """
         timeout = aiohttp.ClientTimeout(total=_ANSWER_S + patience_s, sock_connect=_CONNECT_S)
         try:
             async with self._open_session.request(
-                method, path, json=body, params=query, timeout=timeout
+                method, path, json=body, data=file, params=query, timeout=timeout
             ) as response:
                 document: Document = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

@@ -58,6 +58,7 @@ class VppAdapters:
         self._note: Callable[[LogEntry], None] = _write_to_log
         self.client = VppClient(settings.api_socket)
         interfaces = InterfaceDirectory(self.client)
+        self._gateway_address = gateway_link_layer_address
         stats = StatsSegment(settings.stats_socket)
         self.punt = PuntSocket(self.client, interfaces, stats, settings.punt_socket)
         self.punt.on_losses(self._note_losses)
@@ -70,13 +71,7 @@ class VppAdapters:
             lma_addresses=lma_addresses,
         )
         self.ports = {
-            interface: PuntAccessLink(
-                interface,
-                self.punt,
-                self.unknown_sources,
-                gateway_link_layer_address=gateway_link_layer_address,
-                pass_unknown_sources=pass_unknown_sources,
-            )
+            interface: self.port(interface, pass_unknown_sources)
             for interface, pass_unknown_sources in access_links.items()
         }
         self.dataplane = VppDataplane(
@@ -94,6 +89,16 @@ class VppAdapters:
                 self.punt.open,
                 self.transport.resolve_lmas,
             ),
+        )
+
+    def port(self, interface: str, pass_unknown_sources: bool) -> PuntAccessLink:
+        """Of one access link; not open yet."""
+        return PuntAccessLink(
+            interface,
+            self.punt,
+            self.unknown_sources,
+            gateway_link_layer_address=self._gateway_address,
+            pass_unknown_sources=pass_unknown_sources,
         )
 
     async def keep_connected(

@@ -58,6 +58,7 @@ class VppLinkMonitor:
     async def watch(self, interfaces: Collection[str]) -> AsyncIterator[LinkState]:
         """The state of each interface now, then every change of it, for ever."""
         last: dict[str, LinkState] = {}
+        self._changed.set()
         while True:
             await self._changed.wait()
             self._changed.clear()
