@@ -1,7 +1,6 @@
 """The command as an operator meets it: exit codes, one line of error, stable JSON keys."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,8 @@ from support.scripted_control import (
     DATAPLANE,
     EXPLANATION,
     PEER_ROW,
+    STATUS,
     ScriptedControl,
-    served,
 )
 
 EXAMPLE = Path(__file__).parents[2] / "configs" / "mag.yaml"
@@ -27,18 +26,6 @@ EXAMPLE = Path(__file__).parents[2] / "configs" / "mag.yaml"
 
 def mag(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
-
-
-@pytest.fixture
-def control() -> ScriptedControl:
-    return ScriptedControl()
-
-
-@pytest.fixture
-def socket(control: ScriptedControl, tmp_path: Path) -> Iterator[str]:
-    path = tmp_path / "mag.sock"
-    with served(control, path):
-        yield str(path)
 
 
 def test_version_is_the_packages() -> None:
@@ -87,6 +74,7 @@ def test_run_checks_the_file_first(tmp_path: Path) -> None:
         ("peers", {"peers": [{"gateway": "mag1", **PEER_ROW}]}),
         ("dataplane", {"gateways": [{"gateway": "mag1", **DATAPLANE}]}),
         ("counters", {"gateways": [{"gateway": "mag1", **COUNTERS}]}),
+        ("status", {"gateways": [{"gateway": "mag1", **STATUS}]}),
     ],
 )
 def test_show_as_json_is_one_document(socket: str, what: str, document: object) -> None:
@@ -109,6 +97,7 @@ def test_show_as_json_is_one_document(socket: str, what: str, document: object) 
                 "ACCEPTED (0): 1",
             ],
         ),
+        ("status", ["mag1", "0.1.0", "kernel", "2001:db8:0:a::1", "12.5"]),
         (
             "dataplane",
             ["fake", "lost: it fell asleep", "MTU 1460", "cannot fly", "no gliding"],

@@ -12,11 +12,20 @@ from mag.services.gateway_control import (
     AttachRequest,
     ControlError,
     Document,
+    DrainRequest,
     NodeSelector,
     NotFoundError,
 )
 
-STATUS: Document = {"identity": "mag1", "bindings": 1}
+STATUS: Document = {
+    "identity": "mag1",
+    "version": "0.1.0",
+    "dataplane": "kernel",
+    "proxy_care_of_address": "2001:db8:0:a::1",
+    "uptime_s": 12.5,
+    "bindings": 1,
+    "drain": {"is_active": False, "sessions": 0, "remaining": 0},
+}
 BINDING_ROW: Document = {
     "mn_id": "mn1@example.net",
     "state": "active",
@@ -92,15 +101,91 @@ COUNTERS: Document = {
 METRICS = "mag_bindings 1.0\n"
 
 
+CONFIGURATION: Document = {
+    "configuration": {"identity": "mag1"},
+    "yaml": "identity: mag1\n",
+}
+CONFIGURATION_WITH_DEFAULTS: Document = {
+    "configuration": {"identity": "mag1", "log": {"level": "info"}},
+    "yaml": "identity: mag1\nlog:\n  level: info  # default\n",
+}
+PLAN: Document = {
+    "can_apply": True,
+    "changes": [
+        {
+            "path": "lmas.lma2",
+            "kind": "created",
+            "old": None,
+            "new": {"address": "2001:db8::2"},
+            "takes_effect": "at once",
+            "obstacle": None,
+        },
+        {
+            "path": "policy.nodes.mn1@example.net.lifetime_s",
+            "kind": "changed",
+            "old": None,
+            "new": 400,
+            "takes_effect": "with the next refresh",
+            "obstacle": None,
+        },
+    ],
+    "bindings": 3,
+    "effects": {"other_lifetime": 1},
+    "sessions": [
+        {
+            "mn_id": "mn1@example.net",
+            "access_interface": "access1",
+            "link_layer_address": "02:00:00:00:00:01",
+            "lma": "lma1",
+            "effects": {"other_lifetime": "3600 to 400 s with the next refresh"},
+        }
+    ],
+    "sessions_left_off": 0,
+}
+
+
 class ScriptedControl:
     """Implements GatewayControl."""
 
     def __init__(self) -> None:
+        self.plan_document = PLAN
+        self.planned: list[tuple[bytes, str]] = []
+        self.drained_at: list[float] = []
+        self.remaining = 0
         self.stream = EventStream()
         self.requests: list[AttachRequest] = []
 
     def status(self) -> Document:
-        return STATUS
+        """A session of a drain ends between two looks."""
+        self.remaining = max(0, self.remaining - 1)
+        return {**STATUS, "drain": self._drain()}
+
+    def configuration(self, *, with_defaults: bool) -> Document:
+        return CONFIGURATION_WITH_DEFAULTS if with_defaults else CONFIGURATION
+
+    async def plan(self, octets: bytes, source: str) -> Document:
+        self.planned.append((octets, source))
+        return self.plan_document
+
+    async def reload(self) -> Document:
+        if not self.plan_document["can_apply"]:
+            raise ControlError("nothing is changed: a restart is needed")
+        return self.plan_document
+
+    def drain(self, request: DrainRequest) -> Document:
+        self.drained_at.append(request.rate_per_s)
+        self.remaining = 2
+        return self._drain()
+
+    def undrain(self) -> Document:
+        if not self.drained_at:
+            raise ControlError("the gateway is not being drained")
+        return self._drain()
+
+    def _drain(self) -> Document:
+        is_active = bool(self.drained_at)
+        sessions = 2 if is_active else 0
+        return {"is_active": is_active, "sessions": sessions, "remaining": self.remaining}
 
     async def bindings(self) -> list[Document]:
         return [BINDING_ROW]

@@ -1,16 +1,12 @@
 """The command `mag` and its verbs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mag import __version__
-from mag.cli import actions, explain, lab, show
-from mag.cli.exit_codes import CANNOT_READ, INVALID
-from mag.config.loader import load
-from mag.config.messages import ConfigError, ConfigUnreadable
-from mag.config.model import Configuration
+from mag.cli import actions, explain, lab, operation, show
+from mag.cli.files import ConfigurationFile, load_valid
 from mag.daemon.run import run_gateway
 
 app = typer.Typer(
@@ -25,10 +21,7 @@ app.add_typer(actions.clear_app, name="clear")
 app.add_typer(lab.app, name="lab")
 actions.add_to(app)
 explain.add_to(app)
-
-ConfigurationFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The configuration, such as configs/mag.yaml.")
-]
+operation.add_to(app)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -52,7 +45,7 @@ def _root(
 @app.command()
 def check(file: ConfigurationFile) -> None:
     """Check a configuration file: exit 0 if valid, 1 if not, 2 if it cannot be read."""
-    configuration = _load(file)
+    configuration = load_valid(file)
     nodes = len(configuration.policy.nodes)
     typer.echo(
         f"{file}: valid: gateway {configuration.identity}, {len(configuration.lmas)} LMAs, "
@@ -63,19 +56,7 @@ def check(file: ConfigurationFile) -> None:
 @app.command()
 def run(file: ConfigurationFile) -> None:
     """Run the gateway until SIGTERM."""
-    raise typer.Exit(run_gateway(_load(file), file))
-
-
-def _load(file: Path) -> Configuration:
-    try:
-        return load(file)
-    except ConfigError as error:
-        for message in error.messages:
-            typer.echo(str(message), err=True)
-        raise typer.Exit(INVALID) from None
-    except ConfigUnreadable as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CANNOT_READ) from None
+    raise typer.Exit(run_gateway(load_valid(file), file))
 
 
 def main() -> None:

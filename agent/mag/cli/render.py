@@ -1,5 +1,6 @@
 """Tables for terminals; one line a row, so that they can also be read by a script."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 from mag.services.gateway_control import Document
 
 _WIDTH_OFF_TERMINAL = 200
+_PLAN_MARKS = {"created": "+", "changed": "~", "removed": "-"}
 
 
 def print_all(renderables: Iterable[RenderableType]) -> None:
@@ -127,6 +129,60 @@ def event(entry: Document) -> str:
         f"{key}={value}" for key, value in entry.items() if key not in ("at", "event", "gateway")
     )
     return f"{entry['event']:<40} {facts}"
+
+
+def plan(document: Document) -> Iterable[str]:
+    """What a reload changes or would change, a line for each thing."""
+    if not document["changes"]:
+        yield "no difference"
+    for change in document["changes"]:
+        yield f"{_PLAN_MARKS[change['kind']]} {change['path']}{_values(change)}"
+        if change["obstacle"] is not None:
+            yield f"    needs a restart: {change['obstacle']}"
+        else:
+            yield f"    {change['takes_effect']}"
+    tally = ", ".join(f"{effect}: {count}" for effect, count in document["effects"].items())
+    yield f"sessions: {document['bindings']}; {tally or 'none is touched'}"
+    for row in document["sessions"]:
+        effects = "; ".join(f"{effect}: {why}" for effect, why in row["effects"].items())
+        yield f"  {row['mn_id']} on {row['access_interface']} at {row['lma']}: {effects}"
+    if document["sessions_left_off"]:
+        yield f"  and {document['sessions_left_off']} more"
+
+
+def _values(change: Document) -> str:
+    match change["kind"]:
+        case "created":
+            return f": {json.dumps(change['new'])}"
+        case "removed":
+            return f": {json.dumps(change['old'])}"
+        case _:
+            return f": {_value(change['old'])} -> {_value(change['new'])}"
+
+
+def _value(value: Any) -> str:
+    return "left open" if value is None else json.dumps(value)
+
+
+def statuses(documents: list[Document]) -> Iterable[RenderableType]:
+    """The gateways themselves."""
+    table = _table(
+        "gateway", "version", "packet path", "proxy care-of address", "uptime s", "bindings",
+        "drain",
+    )  # fmt: skip
+    for document in documents:
+        drain = document["drain"]
+        _add(
+            table,
+            document["gateway"],
+            document["version"],
+            document["dataplane"],
+            document["proxy_care_of_address"],
+            document["uptime_s"],
+            document["bindings"],
+            f"{drain['remaining']} of {drain['sessions']} left" if drain["is_active"] else "-",
+        )
+    yield table
 
 
 def _flat(document: Document) -> Iterable[tuple[str, int]]:

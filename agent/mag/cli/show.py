@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mag.cli import render
-from mag.cli.gateways import GatewayOption, SocketOption, ask, find_gateways
+from mag.cli.gateways import GatewayOption, SocketOption, ask, find_gateways, the_gateway
 from mag.services.admin_client import AdminClient
 from mag.services.gateway_control import Document
 
@@ -52,6 +52,35 @@ def counters(
     """Signalling, discarded messages, dropped packets."""
     documents = _documents(AdminClient.counters, socket, gateway)
     _show(as_json, {"gateways": documents}, lambda: render.counters(documents))
+
+
+@app.command()
+def status(
+    as_json: JsonOption = False, socket: SocketOption = None, gateway: GatewayOption = None
+) -> None:
+    """Version, uptime, number of bindings, and whether the gateway is being drained."""
+    documents = _documents(AdminClient.status, socket, gateway)
+    _show(as_json, {"gateways": documents}, lambda: render.statuses(documents))
+
+
+@app.command()
+def config(
+    with_defaults: Annotated[
+        bool, typer.Option("--defaults", help="Also keys that have their default, marked.")
+    ] = False,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
+    gateway: GatewayOption = None,
+) -> None:
+    """What the gateway runs with, as a file that `mag check` accepts."""
+    document = ask(
+        the_gateway(socket, gateway),
+        lambda client: client.configuration(with_defaults=with_defaults),
+    )
+    if as_json:
+        typer.echo(json.dumps(document["configuration"], indent=2))
+    else:
+        typer.echo(document["yaml"], nl=False)
 
 
 def _rows(read: Rows, socket: SocketOption, gateway: GatewayOption) -> list[Document]:

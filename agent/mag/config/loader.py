@@ -30,7 +30,7 @@ def load(path: Path) -> Configuration:
 
     Raises ConfigError with every fault in it, ConfigUnreadable if it cannot be read.
     """
-    return parse(_read(path), str(path))
+    return parse(read(path), str(path))
 
 
 def parse(octets: bytes, source: str) -> Configuration:
@@ -55,7 +55,8 @@ def parse(octets: bytes, source: str) -> Configuration:
     return configuration
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """The octets of the file. Raises ConfigUnreadable."""
     try:
         with path.open("rb") as file:
             octets = file.read(MAX_FILE_OCTETS + 1)

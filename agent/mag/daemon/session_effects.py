@@ -23,6 +23,8 @@ class Effect(StrEnum):
     """Asked for with its next refresh."""
     OTHER_PREFIXES = "other_prefixes"
     """Asked for with the node's next registration."""
+    LOCAL_ROUTING = "local_routing"
+    """Its packets to other nodes of the gateway take another way at once."""
     ADVERTISED_AGAIN = "advertised_again"
     """The node gets a Router Advertisement with other values."""
 
@@ -69,6 +71,7 @@ class _Comparison:
         checks: dict[Effect, Callable[[BindingUpdateListEntry, PolicyProfile], str | None]] = {
             Effect.OTHER_LIFETIME: self._other_lifetime,
             Effect.OTHER_PREFIXES: self._other_prefixes,
+            Effect.LOCAL_ROUTING: self._other_way,
             Effect.ADVERTISED_AGAIN: self._what_to_advertise,
         }
         found = ((effect, check(entry, profile)) for effect, check in checks.items())
@@ -106,6 +109,11 @@ class _Comparison:
             return None
         wanted = ", ".join(map(str, profile.home_network_prefixes)) or "those that the LMA assigns"
         return f"{wanted} with the next registration"
+
+    def _other_way(self, entry: BindingUpdateListEntry, profile: PolicyProfile) -> str | None:
+        if profile.local_routing is entry.profile.local_routing:
+            return None
+        return f"turned {'on' if profile.local_routing else 'off'}"
 
     def _what_to_advertise(self, entry: BindingUpdateListEntry, _: PolicyProfile) -> str | None:
         if not entry.is_serving:
