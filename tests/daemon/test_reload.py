@@ -112,6 +112,10 @@ PLANS: list[tuple[tuple[tuple[str, str], ...], dict[str, list[str]]]] = [
          ('["02:00:00:00:00:02"]', '["02:00:00:00:00:01", "02:00:00:00:00:02"]')),
         {MN1: ["ended"]},
     ),
+    (
+        (("mn1@example.net: {lma: lma1", "mn1@example.net: {lma: lma1, local_routing: true"),),
+        {MN1: ["local_routing"]},
+    ),
     ((("identity: mag1", "identity: mag7"),), {}),
 ]  # fmt: skip
 

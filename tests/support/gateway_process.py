@@ -163,6 +163,40 @@ class GatewayProcess:
         wait_for(self._serves, "the gateway serves")
         return self
 
+    def reconfigure(self, *changes: tuple[str, str]) -> None:
+        """Edit the file in place; nobody is told."""
+        file = self._directory / "mag.yaml"
+        text = file.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file.write_text(text)
+
+    def hang_up(self) -> None:
+        """SIGHUP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def configuration(self) -> Document:
+        """What `mag show config --json` reads."""
+        document: Document = self._ask(AdminClient.configuration)["configuration"]
+        return document
+
+    def reloads(self, result: str) -> int:
+        """How often the file was taken again, or refused."""
+        count: int = self._ask(AdminClient.status)["reloads"].get(result, 0)
+        return count
+
+    def add_access_link(self, name: str) -> None:
+        """Another interface towards nodes, as a line card that was put in."""
+
+        def add() -> None:
+            with IPRoute() as route:
+                _make_link(route, name, "02:00:00:00:00:a1", self._world)
+
+        in_namespace(self._gateway, add)
+        in_namespace(self._world, lambda: _link_up(name))
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         assert self._process is not None
@@ -202,12 +236,12 @@ class GatewayProcess:
         in_namespace(self._world, lambda: _link_up("access"))
         self._access = in_namespace(self._world, lambda: _packet_socket("access"))
 
-    def access_addresses(self) -> set[str]:
-        """Addresses of the gateway's access interface."""
+    def access_addresses(self, name: str = "access") -> set[str]:
+        """Addresses of one of the gateway's access interfaces."""
 
         def read() -> set[str]:
             with IPRoute() as route:
-                index = route.link_lookup(ifname="access")
+                index = route.link_lookup(ifname=name)
                 messages = route.get_addr(index=index[0]) if index else []
                 return {message.get_attr("IFA_ADDRESS") for message in messages}
 

@@ -64,6 +64,7 @@ class Control:
             "uptime_s": round(time.time() - gateway.started_at, 1),
             "bindings": len(gateway.core.binding_update_list),
             "drain": self._drain.status(),
+            "reloads": dict(gateway.reloads),
         }
 
     def configuration(self, *, with_defaults: bool) -> Document:
