@@ -54,7 +54,8 @@ def test_hang_up_takes_the_file_and_leaves_untouched_nodes_alone(
     before = gateway.bindings()[0]
     gateway.reconfigure(WITHOUT_MN2)
     gateway.hang_up()
-    assert read_update(update := gateway.next_update()).lifetime_s == 0
+    update = gateway.next_update()
+    assert read_update(update).lifetime_s == 0
     gateway.answer(gateway.lma.answer(update))
     wait_for(lambda: len(gateway.bindings()) == 1, "the removed node's binding has ended")
     (after,) = gateway.bindings()
@@ -65,12 +66,12 @@ def test_hang_up_takes_the_file_and_leaves_untouched_nodes_alone(
 
 def test_hang_up_with_a_file_that_will_not_do_changes_nothing(gateway: GatewayProcess) -> None:
     prefix = attach(gateway)
-    gateway.reconfigure(WITHOUT_MN2, ("lma1: {address", "lma1: {adress"))
+    gateway.reconfigure(WITHOUT_MN2, ("lma1: {address", "lma1: {addresses"))
     gateway.hang_up()
     wait_for(lambda: gateway.reloads("refused") == 1, "refused")
     assert "mn2@example.net" in gateway.configuration()["policy"]["nodes"]
     forwards(gateway, MN1_MAC, "mn1@example.net", prefix)
-    gateway.reconfigure(("lma1: {adress", "lma1: {address"))
+    gateway.reconfigure(("lma1: {addresses", "lma1: {address"))
     gateway.hang_up()
     wait_for(lambda: gateway.reloads("applied") == 1, "applied")
     assert "mn2@example.net" not in gateway.configuration()["policy"]["nodes"]
