@@ -13,6 +13,7 @@ from mag.protocol.events import (
     ForwardingUnwanted,
     ForwardingWanted,
     PeerRemoved,
+    ProbeNode,
     RefusalReason,
     WithdrawPrefixes,
 )
@@ -65,6 +66,16 @@ def test_new_lifetime_is_asked_for_at_the_next_refresh_and_costs_nothing_before(
     assert gateway.events() == []
     gateway.handle_timer(0.8 * 3600)
     assert updates(gateway, 0.8 * 3600) == [(LMA_ADDRESS, 400)]
+
+
+def test_nodes_are_asked_for_where_the_new_settings_say_so(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    establish(gateway, lma)
+    gateway.reconfigure(settings(solicitations_by_link={"access1": 5}), BOTH, 1.0)
+    gateway.handle_timer(0.8 * 3600)
+    assert gateway.messages_to_send(0.8 * 3600, UTC) == []
+    assert len(of_type(gateway.events(), ProbeNode)) == 1
 
 
 def test_new_refresh_fraction_holds_from_the_next_grant(
