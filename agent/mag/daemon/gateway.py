@@ -333,7 +333,6 @@ class Gateway:
             case ProxyBindingAcknowledgementReceived(binding=binding, round_trip_s=seconds):
                 lma = self.lma_name(binding.lma_address)
                 self.metrics.pba_round_trip_seconds.labels(lma).observe(seconds)
-
             case PeerRemoved(lma_address):
                 self.lma_names.pop(lma_address, None)
                 self.tunnel_mtus.pop(lma_address, None)
@@ -378,7 +377,9 @@ class Gateway:
         self._send_to_node(withdrawal.binding, packet, "prefix_withdrawal")
 
     def _send_to_node(self, binding: Binding, packet: bytes, what: str) -> None:
-        port = self.ports[binding.access_interface]
+        port = self.ports.get(binding.access_interface)
+        if port is None:  # a repetition for a link that has been given up
+            return
         is_sent = port.send(packet, binding.mn_link_layer_id)
         name, level = ("sent", Level.DEBUG) if is_sent else ("not_sent", Level.WARNING)
         self.note(LogEntry(f"{what}_{name}", level, binding_facts(binding, self.lma_names)))
