@@ -105,6 +105,7 @@ conformance: build install-test-dep ## Requirements against the tests that show 
 .PHONY: docs
 docs: build ## Redraw the pages that come from the code
 	@$(BIN)/python scripts/draw-state-machine > docs/state-machine.md
+	@$(BIN)/python scripts/draw-reload-table > docs/reload.md
 	@$(BIN)/python scripts/conformance >/dev/null
 
 .PHONY: ci

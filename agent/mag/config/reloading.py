@@ -20,7 +20,7 @@ _SOCKET: Final = "the admin socket is opened once"
 
 TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("identity",): "at once",
-    ("lmas", "NAME"): "new: at once; removed: its sessions are de-registered and ended",
+    ("lmas", "NAME"): "new: at once; removed: its sessions move to another LMA or end",
     ("lmas", "NAME", "address"): "sessions are de-registered there and registered at the new one",
     ("lmas", "NAME", "path_mtu_octets"): "tunnel at once; its nodes get a Router Advertisement",
     ("lmas", "NAME", "quirks"): _NEXT_REQUEST,
@@ -29,7 +29,7 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("access_links", "NAME", "attach_triggers"): "at once",
     ("access_links", "NAME", "presence"): "at once",
     ("access_links", "NAME", "presence_solicitations"): "at once",
-    ("policy", "nodes", "NAME"): "new: nodes are asked to speak up; removed: as the realm's rules",
+    ("policy", "nodes", "NAME"): "new: asked to speak up and taken; removed: its session ends",
     ("policy", "nodes", "NAME", "lma"): "de-registered at the old LMA, registered at the new one",
     ("policy", "nodes", "NAME", "lifetime_s"): "with the next refresh",
     ("policy", "nodes", "NAME", "local_routing"): "at once",
