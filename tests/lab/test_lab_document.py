@@ -3,7 +3,7 @@
 import json
 
 from mag.lab.document import lab_document
-from mag.lab.scenarios.steps import Findings, Handover, Outage, StepResult, Told
+from mag.lab.scenarios.steps import CrowdService, Findings, Handover, Outage, StepResult, Told
 from mag.lab.traffic.probe_traffic import TrafficResult
 from mag.lab.traffic.tcp_session import TcpResult
 from mag.lab.traffic.traffic_statistics import Arrival, Period, direction_statistics
@@ -80,3 +80,14 @@ def test_direction_that_never_came_back_after_an_outage_has_no_gap() -> None:
     findings = Findings(outages=[outage], traffic=traffic())
     (found,) = lab_document("dataplane-restart", "vpp", steps(True), findings)["outages"]
     assert found["uplink"]["gap_ms"] is None
+
+
+def test_crowd_tells_how_soon_it_was_served() -> None:
+    served = tuple(float(n) for n in range(1, 101))
+    crowd = CrowdService(nodes=100, served_ms=served, setup_ms=(2.0, 3.0))
+    found = lab_document("storm", "kernel", steps(True), Findings(crowd=crowd))["crowd"]
+    assert found == {
+        "nodes": 100, "served": 100, "first_ms": 1.0, "half_ms": 51.0, "all_ms": 100.0,
+        "setup_p50_ms": 3.0, "setup_p99_ms": 3.0,
+    }  # fmt: skip
+    assert lab_document("attach", "kernel", steps(True), Findings())["crowd"] is None

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.lab_process import LabProcess, left_behind, network_of_its_own, running
+from lab.lab_process import LabProcess, left_behind, network_of_its_own, running, wait_until
+from lab.test_lab_on_vpp import MISSING
 from mag.lab.scenarios.reject import STATUSES
 
 pytestmark = [
@@ -50,3 +51,48 @@ class TestReject:
             assert lab.signal(signal.SIGINT) < STOPS_WITHIN_S
             assert lab.popen.returncode == 130
             assert left_behind(namespace) == []
+
+
+class TestStorm:
+    def test_every_node_of_the_crowd_is_served(self) -> None:
+        with running("--scenario", "storm", "--json") as lab:
+            document = document_of(lab)
+        crowd = document["crowd"]
+        assert crowd["nodes"] == crowd["served"] == 100
+        assert 0 < crowd["first_ms"] <= crowd["half_ms"] <= crowd["all_ms"]
+        assert 0 < crowd["setup_p50_ms"] <= crowd["setup_p99_ms"]
+
+
+class TestLmaRestart:
+    def test_bindings_come_back_under_the_rate_limit_and_the_outage_is_told(self) -> None:
+        with running("--scenario", "lma-restart", "--json") as lab:
+            document = document_of(lab)
+        (outage,) = document["outages"]
+        assert outage["gateway"] == "lma"
+        assert outage["downlink"]["lost"] > 0
+        assert document["traffic"]["lost"] == (
+            outage["uplink"]["lost"] + outage["downlink"]["lost"]
+        )
+
+
+class TestFaults:
+    @pytest.mark.parametrize("seed", ["1", "2"])
+    def test_after_the_storm_every_binding_is_right(self, seed: str) -> None:
+        with running("--scenario", "faults", "--seed", seed, "--json") as lab:
+            document = document_of(lab)
+        (storm,) = (step for step in document["steps"] if step["name"] == "storm_over")
+        assert storm["text"].startswith(f"seed {seed}: ")
+
+    def test_lab_that_is_killed_amid_the_storm_leaves_nothing(self) -> None:
+        with running("--scenario", "faults", "--json") as lab:
+            namespace = lab.namespace()
+            lab.signal(signal.SIGKILL)
+            wait_until(lambda: left_behind(namespace) == [], "nothing is left")
+
+
+@pytest.mark.vpp
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.parametrize("scenario", ["storm", "lma-restart"])
+def test_scenario_holds_on_vpp_too(scenario: str) -> None:
+    with running("--scenario", scenario, "--dataplane", "vpp", "--seed", "1", "--json") as lab:
+        assert document_of(lab)["dataplane"] == "vpp"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mag.lab.scenarios.steps import Findings, Handover, Outage, StepResult
+from mag.lab.scenarios.steps import CrowdService, Findings, Handover, Outage, StepResult
 from mag.lab.scenarios.with_traffic import (
     handover_gap_ms,
     lost_in_handover,
@@ -32,6 +32,7 @@ def lab_document(
         "handovers": [_handover(each, findings.traffic) for each in findings.handovers],
         "outages": [_outage(each, findings.traffic) for each in findings.outages],
         "tcp": None,
+        "crowd": None if findings.crowd is None else _crowd(findings.crowd),
     }
     if findings.tcp is not None:
         document["tcp"] = {
@@ -101,6 +102,18 @@ def _outage(outage: Outage, traffic: TrafficResult | None) -> Document:
                 "gap_ms": None if gap_ms is None else _ms(gap_ms),
             }
     return document
+
+
+def _crowd(crowd: CrowdService) -> Document:
+    return {
+        "nodes": crowd.nodes,
+        "served": len(crowd.served_ms),
+        "first_ms": _ms(crowd.served_ms[0]),
+        "half_ms": _ms(crowd.quantile(crowd.served_ms, 0.5)),
+        "all_ms": _ms(crowd.served_ms[-1]),
+        "setup_p50_ms": _ms(crowd.quantile(crowd.setup_ms, 0.5)),
+        "setup_p99_ms": _ms(crowd.quantile(crowd.setup_ms, 0.99)),
+    }
 
 
 def _ms(value: float) -> float:

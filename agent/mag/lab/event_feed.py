@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,29 @@ class EventFeed:
                     await self._news.wait()
         except TimeoutError as error:
             raise LabError(f"{what}: not within {timeout_s:g} s") from error
+
+    async def first_of_each(
+        self, source: str, name: str, mn_ids: Collection[str], since: float, timeout_s: float
+    ) -> dict[str, LabEvent]:
+        """The first event of that name about each of these nodes since a moment, by MN-Identifier.
+
+        Raises LabError with how many are missing.
+        """
+        found: dict[str, LabEvent] = {}
+        wanted = frozenset(mn_ids)
+
+        def completes(event: LabEvent) -> bool:
+            is_wanted = (event.source, event.name) == (source, name) and event.at >= since
+            if is_wanted and event.mn_id is not None and event.mn_id in wanted:
+                found.setdefault(event.mn_id, event)
+            return len(found) == len(wanted)
+
+        what = f"{source}: {name} for {len(wanted)} nodes"
+        try:
+            await self.wait_for(completes, timeout_s, what)
+        except LabError as error:
+            raise LabError(f"{error}, but for {len(found)}") from error
+        return found
 
     async def _follow_gateway(self, name: str, client: AdminClient) -> None:
         try:

@@ -12,6 +12,9 @@ class Scenario(StrEnum):
     HANDOVER = "handover"
     DATAPLANE_RESTART = "dataplane-restart"
     REJECT = "reject"
+    FAULTS = "faults"
+    STORM = "storm"
+    LMA_RESTART = "lma-restart"
 
 
 class PacketPath(StrEnum):

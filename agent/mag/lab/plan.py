@@ -13,12 +13,14 @@ class LabPlan:
 
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """`protocol:` of the gateways' configuration files: shorter timers, mostly."""
+    crowd: int = 0
+    """Nodes beside mn1, mn2 and mn3 that switch on together in cell1."""
 
     @property
     def nodes(self) -> tuple[topology.MobileNode, ...]:
         """All mobile nodes that gateways and LMA know."""
-        return topology.MOBILE_NODES
+        return (*topology.MOBILE_NODES, *topology.crowd(self.crowd))
 
 
 USUAL: Final = LabPlan()
-"""The RFC's timers; mn1, mn2 and mn3."""
+"""The RFC's timers and no crowd."""

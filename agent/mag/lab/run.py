@@ -23,9 +23,12 @@ from mag.lab.packet_path.vpp_installation import find_vpp
 from mag.lab.scenario_run import ENDING_SIGNALS, LabName, ScenarioRun
 from mag.lab.scenarios.attach import ATTACH
 from mag.lab.scenarios.dataplane_restart import DATAPLANE_RESTART
+from mag.lab.scenarios.faults import FAULTS
 from mag.lab.scenarios.handover import HANDOVER
+from mag.lab.scenarios.lma_restart import LMA_RESTART
 from mag.lab.scenarios.reject import REJECT
 from mag.lab.scenarios.steps import ScenarioScript
+from mag.lab.scenarios.storm import STORM
 from mag.lab.world.private_namespaces import start_in_private_namespaces
 
 __all__ = ["exec_in_lab", "run_lab"]
@@ -35,6 +38,9 @@ _SCRIPTS: Final[Mapping[Scenario, ScenarioScript]] = {
     Scenario.HANDOVER: HANDOVER,
     Scenario.DATAPLANE_RESTART: DATAPLANE_RESTART,
     Scenario.REJECT: REJECT,
+    Scenario.FAULTS: FAULTS,
+    Scenario.STORM: STORM,
+    Scenario.LMA_RESTART: LMA_RESTART,
 }
 _SEEDS: Final = 1_000_000
 _PATIENCE_S: Final = 3.0

@@ -80,7 +80,10 @@ class RunningLab:
     async def build_links(self) -> None:
         """Make all namespaces and links."""
         self._links = await self._stack.enter_async_context(
-            built_links(gateways_bypass_kernel=self.packet_path.bypasses_kernel)
+            built_links(
+                gateways_bypass_kernel=self.packet_path.bypasses_kernel,
+                crowd=topology.crowd(self.plan.crowd),
+            )
         )
         if self._capture_file is not None:
             await self._start_capture(self._capture_file)

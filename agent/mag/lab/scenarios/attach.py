@@ -19,14 +19,21 @@ _CONFIGURE_TIMEOUT_S: Final = 10.0
 _ECHO_TIMEOUT_S: Final = 2.0
 
 
-def attach_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
-    """Everything up to three nodes that reach the correspondent."""
-    nodes = topology.MOBILE_NODES
+def domain_steps(lab: RunningLab) -> Sequence[Step]:
+    """Everything up to two gateways and an LMA that wait for nodes."""
     return (
         Step("links_built", partial(_build_links, lab)),
         Step("anchor_ready", partial(_start_anchor, lab)),
         *_packet_path_steps(lab),
         Step("gateways_ready", partial(_start_gateways, lab)),
+    )
+
+
+def attach_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
+    """Everything up to three nodes that reach the correspondent."""
+    nodes = topology.MOBILE_NODES
+    return (
+        *domain_steps(lab),
         Step("nodes_switched_on", partial(_switch_on, lab, findings)),
         *(Step(f"{node.name}_attached", partial(_attached, lab, findings, node)) for node in nodes),
         *(Step(f"{node.name}_configured", partial(_configured, lab, node)) for node in nodes),

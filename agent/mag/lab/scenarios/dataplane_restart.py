@@ -1,23 +1,21 @@
 """Scenario `dataplane-restart`: the packet path dies under live traffic and comes back."""
 
-import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from mag.lab.running_lab import POLL_INTERVAL_S, RunningLab
+from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.attach import attach_steps, reaches
 from mag.lab.scenarios.node_unchanged import node_verdicts
-from mag.lab.scenarios.steps import Findings, Outage, ScenarioScript, Step, StepFailed, Told
+from mag.lab.scenarios.reaching import until_echo
+from mag.lab.scenarios.steps import Findings, Outage, ScenarioScript, Step, Told
 from mag.lab.scenarios.with_traffic import LONGEST_OUTAGE_MS, outage_verdicts, traffic_steps
 from mag.lab.traffic.traffic_statistics import Period
 from mag.lab.world import topology
-from mag.lab.world.reachability import echo_round_trip_s
 
 _LONGEST_OUTAGE_S: Final = LONGEST_OUTAGE_MS / 1000
 _NEWCOMER_TIMEOUT_S: Final = 5.0
-_ECHO_TIMEOUT_S: Final = 0.05
 
 
 def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
@@ -76,7 +74,7 @@ class _Crash:
         )
 
     async def wait_for_traffic(self) -> Told:
-        await _until_echo(self._lab, self._node, _LONGEST_OUTAGE_S)
+        await until_echo(self._lab, self._node, _LONGEST_OUTAGE_S)
         outage = Outage(self._gateway.name, Period(self._killed_ns, time.time_ns()))
         self._findings.outages.append(outage)
         self._findings.views.append(await self._lab.links.view_of(self._node.name))
@@ -88,21 +86,8 @@ async def _newcomer(lab: RunningLab, node: topology.MobileNode, gateway: topolog
     """Bindings are not all: a packet path that came back notices nodes and carries signalling."""
     moved_at = time.time()
     await lab.links.move_radio(node.name, gateway.cell)
-    await _until_echo(lab, node, _NEWCOMER_TIMEOUT_S)
+    await until_echo(lab, node, _NEWCOMER_TIMEOUT_S)
     sentence = (
         f"{node.name} moved to {gateway.cell}; {gateway.name} noticed its packets and serves it"
     )
     return Told(sentence, lab.feed.events(node.mn_id, moved_at), moved_at)
-
-
-async def _until_echo(lab: RunningLab, node: topology.MobileNode, timeout_s: float) -> None:
-    """Until the correspondent answers a node that has its address."""
-    view = await lab.links.view_of(node.name)
-    if view.address is None:
-        raise StepFailed(f"{node.name} has lost its address")
-    source, destination = view.address.address, topology.CORRESPONDENT_SIDE.ip
-    deadline = time.monotonic() + timeout_s
-    while await echo_round_trip_s(node.name, source, destination, _ECHO_TIMEOUT_S) is None:
-        if time.monotonic() > deadline:
-            raise StepFailed(f"{node.name} has no traffic within {timeout_s:g} s{lab.logs()}")
-        await asyncio.sleep(POLL_INTERVAL_S)

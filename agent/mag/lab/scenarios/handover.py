@@ -49,7 +49,7 @@ async def _move(
     moved_ns = time.time_ns()
     moved_at = moved_ns / NS_PER_S
     await lab.links.move_radio(node.name, new.cell)
-    await _report_as_access_points_do(lab, node, old, new)
+    await report_as_access_points_do(lab, node, old, new)
 
     async def said(gateway: str, name: str, timeout_s: float) -> LabEvent:
         return await lab.said(gateway, name, node.mn_id, moved_at, timeout_s)
@@ -71,9 +71,11 @@ async def _move(
     return Told(sentence, events, moved_at, ms=period.length_ms)
 
 
-async def _report_as_access_points_do(
+async def report_as_access_points_do(
     lab: RunningLab, node: topology.MobileNode, old: topology.Gateway, new: topology.Gateway
 ) -> None:
+    """Tell the new gateway of a handover and the old one that the node has left; may raise
+    AdminError."""
     access, mac = lab.packet_path.access_interface, node.link_layer_address
     await asyncio.gather(
         lab.gateways[new.name].attach(access, mac, handoff="between_gateways"),

@@ -64,6 +64,22 @@ class Outage:
     """From its end until an echo request of a node it serves was answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class CrowdService:
+    """How soon a crowd was served that switched on at one moment, for the summary."""
+
+    nodes: int
+    served_ms: tuple[float, ...]
+    """For each node, from the switching on until it was told its prefix; sorted."""
+    setup_ms: tuple[float, ...]
+    """For each node, the gateway's attach event until its packets were forwarded; sorted."""
+
+    @staticmethod
+    def quantile(times_ms: Sequence[float], part: float) -> float:
+        """The time within which that part of the nodes was done."""
+        return times_ms[min(len(times_ms) - 1, int(part * len(times_ms)))]
+
+
 @dataclass(slots=True)
 class Findings:
     """What steps hand on to later ones and to the summary."""
@@ -74,6 +90,7 @@ class Findings:
     """Of the node with the traffic: before, and after each handover or outage."""
     handovers: list[Handover] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
+    crowd: CrowdService | None = None
     traffic: TrafficResult | None = None
     tcp: TcpResult | None = None
 

@@ -2,19 +2,22 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import IPv6Interface
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
 
 from mag.lab.world import linux_calls, topology
-from mag.lab.world.mobile_node import NodeView, look_at
+from mag.lab.world.mobile_node import NodeView, global_addresses, look_at
 from mag.lab.world.network_namespace import create_network_namespace, inside_network_namespace
 from mag.lab.world.private_namespaces import NETWORK_NAMESPACES
 
+_IPV6_SETTINGS: Final = Path("/proc/sys/net/ipv6/conf")
+_MAIN_TABLE: Final = 254
+_UNICAST: Final = 1
 _IFA_F_NODAD: Final = 0x02
 
 _KERNELS_RULES: Final = frozenset({0, 32766})
@@ -28,23 +31,43 @@ class Links:
     """The lab's links, and a netlink socket in each namespace to change them with."""
 
     def __init__(
-        self, netlink: Mapping[str, AsyncIPRoute], *, gateways_bypass_kernel: bool
+        self,
+        netlink: Mapping[str, AsyncIPRoute],
+        *,
+        gateways_bypass_kernel: bool,
+        crowd: Sequence[topology.MobileNode] = (),
     ) -> None:
-        """netlink: an open socket for each name of topology.NODES."""
+        """netlink: an open socket for each network namespace."""
         self._netlink = netlink
         self._gateways_bypass_kernel = gateways_bypass_kernel
+        self._crowd = crowd
 
     async def build(self) -> None:
         """Make everything; mobile nodes' interfaces stay down until they switch on."""
-        for node in topology.NODES:
+        for node in self._netlink:
             await self._set(node, "lo", state="up")
         await self._build_core()
         await self._build_radio()
         await self._build_correspondent()
+        if self._crowd:
+            await self._build_crowd()
 
     async def switch_on(self, node: str) -> None:
         """Bring a mobile node's interface up; its kernel does the rest (RFC 4862)."""
         await self._set(node, topology.NODE_INTERFACE, state="up")
+
+    async def switch_on_crowd(self) -> None:
+        """Give all nodes of the crowd their carrier at the same moment."""
+        await self._set(topology.RADIO, topology.CROWD, state="up")
+
+    async def crowd_addresses(self) -> dict[str, IPv6Address]:
+        """The usable global address of each node of the crowd that has one."""
+        netlink = self._netlink[topology.CROWD]
+        names = {
+            link["index"]: link.get_attr("IFLA_IFNAME") async for link in await netlink.get_links()
+        }
+        found = await global_addresses(netlink)
+        return {names[index]: address.address for index, address in found}
 
     async def move_radio(self, node: str, cell: str) -> None:
         """Take a mobile node's radio to another cell; the node's kernel sees no change."""
@@ -68,6 +91,18 @@ class Links:
         """An interface's own."""
         links = await self._netlink[node].get_links(await self._index(node, interface))
         return str(await anext(link.get_attr("IFLA_ADDRESS") async for link in links))
+
+    async def prefixes_into_tunnels(self) -> frozenset[IPv6Network]:
+        """Home network prefixes that the LMA's kernel sends into a tunnel."""
+        routes = await self._netlink[topology.LOCAL_MOBILITY_ANCHOR].get_routes(
+            family=socket.AF_INET6, table=_MAIN_TABLE
+        )
+        prefixes = [
+            IPv6Network(f"{route.get_attr('RTA_DST')}/{route['dst_len']}")
+            async for route in routes
+            if route["type"] == _UNICAST and route.get_attr("RTA_GATEWAY") is not None
+        ]
+        return frozenset(each for each in prefixes if each.subnet_of(topology.PREFIX_POOL))
 
     async def foreign_forwarding(self, node: str) -> tuple[str, ...]:
         """Rules and route tables of a node that no fresh kernel has: what daemons left there."""
@@ -106,6 +141,32 @@ class Links:
             await self._add_pair(node.name, eth, topology.RADIO, node.name, address=mac)
             await self._join(topology.RADIO, node.name, node.cell)
             await self._isolate(node.name)
+
+    async def _build_crowd(self) -> None:
+        """A real kernel's nodes without a namespace for each: macvlan interfaces on one radio.
+
+        The radio's far end stays down; up, it brings all of them their carrier at once.
+        """
+        crowd, parent = topology.CROWD, topology.NODE_INTERFACE
+        await self._add_pair(crowd, parent, topology.RADIO, crowd)
+        await self._join(topology.RADIO, crowd, self._crowd[0].cell)
+        await self._set(topology.RADIO, crowd, state="down")
+        await self._isolate(crowd)
+        with inside_network_namespace(crowd):
+            silent = _IPV6_SETTINGS / parent / "disable_ipv6"
+            silent.write_text("1", encoding="ascii")
+        await self._set(crowd, parent, state="up")
+        index = await self._index(crowd, parent)
+        for node in self._crowd:
+            await self._netlink[crowd].link(
+                "add",
+                ifname=node.name,
+                kind="macvlan",
+                macvlan_mode="private",
+                link=index,
+                address=node.link_layer_address,
+            )
+            await self._set(crowd, node.name, state="up")
 
     async def _build_correspondent(self) -> None:
         anchor, correspondent = topology.LOCAL_MOBILITY_ANCHOR, topology.CORRESPONDENT
@@ -169,21 +230,24 @@ class Links:
 
 
 @asynccontextmanager
-async def built_links(*, gateways_bypass_kernel: bool = False) -> AsyncIterator[Links]:
+async def built_links(
+    *, gateways_bypass_kernel: bool = False, crowd: Sequence[topology.MobileNode] = ()
+) -> AsyncIterator[Links]:
     """Make the namespaces and all links; the netlink sockets close at the end.
 
     gateways_bypass_kernel: a process takes whole frames off the gateways' interfaces, whose
     kernel then neither has addresses nor answers.
     """
     silent = {*_BRIDGED, *(_GATEWAYS if gateways_bypass_kernel else ())}
-    for node in topology.NODES:
+    nodes = (*topology.NODES, *((topology.CROWD,) if crowd else ()))
+    for node in nodes:
         create_network_namespace(node)
         _configure_kernel(node, is_silent=node in silent)
     async with AsyncExitStack() as stack:
         netlink = {}
-        for node in topology.NODES:
+        for node in nodes:
             netlink[node] = await stack.enter_async_context(_netlink_socket(node))
-        links = Links(netlink, gateways_bypass_kernel=gateways_bypass_kernel)
+        links = Links(netlink, gateways_bypass_kernel=gateways_bypass_kernel, crowd=crowd)
         await links.build()
         yield links
 
@@ -202,11 +266,10 @@ def _netlink_socket(node: str) -> AsyncIPRoute:
 
 
 def _configure_kernel(node: str, *, is_silent: bool) -> None:
-    settings = Path("/proc/sys/net/ipv6/conf")
     with inside_network_namespace(node):
         if is_silent:
             # A bridge that speaks IPv6 itself would look like one more node to the gateways.
             for scope in ("all", "default"):
-                (settings / scope / "disable_ipv6").write_text("1", encoding="ascii")
+                (_IPV6_SETTINGS / scope / "disable_ipv6").write_text("1", encoding="ascii")
         elif node in _ROUTERS:
-            (settings / "all" / "forwarding").write_text("1", encoding="ascii")
+            (_IPV6_SETTINGS / "all" / "forwarding").write_text("1", encoding="ascii")

@@ -10,6 +10,7 @@ from pyroute2 import AsyncIPRoute
 
 from mag.lab.world import topology
 from mag.lab.world.network_namespace import inside_network_namespace
+from mag.wire.ethernet import parse_link_layer_address
 
 _IFA_F_TENTATIVE: Final = 0x40
 _SCOPE_UNIVERSE: Final = 0
@@ -46,6 +47,13 @@ class NodeView:
     mtu: int
 
 
+def address_in(prefix: IPv6Network, node: topology.MobileNode) -> IPv6Address:
+    """The address that the node's kernel makes in a /64 (RFC 4862 §5.5.3, modified EUI-64)."""
+    mac = parse_link_layer_address(node.link_layer_address)
+    identifier = bytes((mac[0] ^ 0x02,)) + mac[1:3] + b"\xff\xfe" + mac[3:]
+    return prefix[int.from_bytes(identifier, "big")]
+
+
 async def look_at(node: str, netlink: AsyncIPRoute) -> NodeView:
     """Read a mobile node's state. netlink: a socket in the node's namespace."""
     with inside_network_namespace(node):
@@ -53,14 +61,21 @@ async def look_at(node: str, netlink: AsyncIPRoute) -> NodeView:
     return NodeView(await _address(netlink), await _default_router(netlink), mtu)
 
 
-async def _address(netlink: AsyncIPRoute) -> NodeAddress | None:
+async def global_addresses(netlink: AsyncIPRoute) -> list[tuple[int, NodeAddress]]:
+    """Usable global addresses with the index of their interface; netlink: as for look_at."""
+    found = []
     async for message in await netlink.get_addr(family=socket.AF_INET6):
         is_on_link = message["index"] != 1 and message["scope"] == _SCOPE_UNIVERSE
         if is_on_link and not message.get_attr("IFA_FLAGS") & _IFA_F_TENTATIVE:
             address = IPv6Address(message.get_attr("IFA_ADDRESS"))
             prefix = IPv6Network((address, message["prefixlen"]), strict=False)
-            return NodeAddress(address, prefix, message.get_attr("IFA_CACHEINFO")["cstamp"])
-    return None
+            created = message.get_attr("IFA_CACHEINFO")["cstamp"]
+            found.append((message["index"], NodeAddress(address, prefix, created)))
+    return found
+
+
+async def _address(netlink: AsyncIPRoute) -> NodeAddress | None:
+    return next((address for _, address in await global_addresses(netlink)), None)
 
 
 async def _default_router(netlink: AsyncIPRoute) -> DefaultRouter | None:

@@ -17,11 +17,17 @@ _MAX_PACKET_OCTETS: Final = 65536
 
 
 async def echo_round_trip_s(
-    node: str, source: IPv6Address, destination: IPv6Address, timeout_s: float
+    node: str,
+    source: IPv6Address,
+    destination: IPv6Address,
+    timeout_s: float,
+    *,
+    interface: str | None = None,
 ) -> float | None:
     """Send one echo request from a node; seconds until its reply, None if there is none.
 
-    source: an address of the node. A node that has no route yet gets None at once.
+    source: an address of the node. interface: where a namespace holds many nodes, this one's.
+    A node that has no route yet gets None at once.
     """
     identifier = os.getpid() & 0xFFFF
     loop = asyncio.get_running_loop()
@@ -32,6 +38,8 @@ async def echo_round_trip_s(
         icmp.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _only(_ECHO_REPLY))
         started = loop.time()
         try:
+            if interface is not None:
+                icmp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             icmp.bind((str(source), 0))
             request = _HEADER.pack(_ECHO_REQUEST, 0, 0, identifier, 1)
             icmp.sendto(request, (str(destination), 0))

@@ -22,6 +22,8 @@ CORE_INTERFACE: Final = "core"
 ANCHOR_TO_CORRESPONDENT: Final = "cn"
 NODE_INTERFACE: Final = "eth0"
 
+CROWD: Final = "crowd"
+"""One namespace for all nodes of a crowd; there only where a scenario wants one."""
 RADIO: Final = "radio"
 CORE: Final = "core"
 LOCAL_MOBILITY_ANCHOR: Final = "lma"
@@ -88,3 +90,16 @@ CAPTURED_INTERFACES: Final = (
 def gateway_of(cell: str) -> Gateway:
     """The gateway that serves a radio cell."""
     return next(gateway for gateway in GATEWAYS if gateway.cell == cell)
+
+
+def crowd(size: int) -> tuple[MobileNode, ...]:
+    """Light-weight mobile nodes: interfaces of one namespace, each with a MAC of its own."""
+    return tuple(
+        MobileNode(
+            f"crowd{number}",
+            f"crowd{number}@lab.example",
+            f"02:00:00:01:{number >> 8:02x}:{number & 0xFF:02x}",
+            "cell1",
+        )
+        for number in range(1, size + 1)
+    )
