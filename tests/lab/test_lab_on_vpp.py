@@ -89,6 +89,12 @@ def test_handover_keeps_everything_and_the_gap_is_short() -> None:
     assert {"packet_path_ready", "packet_path_stopped"} < set(step_names(document))
 
 
+def test_node_that_a_reload_does_not_concern_loses_nothing() -> None:
+    document = document_of("reload")
+    assert document["traffic"]["lost"] == 0
+    assert {"mn2_removed", "faulty_file_refused", "lma_and_mn2_added"} < set(step_names(document))
+
+
 def test_killed_vpp_comes_back_with_everything_and_without_help() -> None:
     document = document_of("dataplane-restart")
     (outage,) = document["outages"]

@@ -1,4 +1,4 @@
-"""The scenarios in which the LMA misbehaves: every step holds, and nothing is left."""
+"""The LMA misbehaves, the configuration changes: every step holds, and nothing is left."""
 
 import json
 import os
@@ -88,6 +88,16 @@ class TestFaults:
             namespace = lab.namespace()
             lab.signal(signal.SIGKILL)
             wait_until(lambda: left_behind(namespace) == [], "nothing is left")
+
+
+class TestReload:
+    def test_node_that_is_not_concerned_loses_nothing(self) -> None:
+        with running("--scenario", "reload", "--json") as lab:
+            document = document_of(lab)
+        assert document["traffic"]["lost"] == 0
+        assert document["traffic"]["sent"] > 4000
+        tried = {step["name"] for step in document["steps"]}
+        assert {"mn2_removed", "faulty_file_refused", "lma_and_mn2_added"} < tried
 
 
 @pytest.mark.vpp

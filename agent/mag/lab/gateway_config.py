@@ -46,8 +46,13 @@ def write_anchor_config(plan: LabPlan = USUAL) -> Path:
     return _write(topology.LOCAL_MOBILITY_ANCHOR, document)
 
 
+def gateway_config_file(name: str) -> Path:
+    """Where a gateway of the lab has its file."""
+    return GATEWAY_RUN_DIRECTORY / f"{name}.yaml"
+
+
 def _write(name: str, document: dict[str, Any]) -> Path:
-    path = GATEWAY_RUN_DIRECTORY / f"{name}.yaml"
+    path = gateway_config_file(name)
     path.write_text(yaml.safe_dump(_plain(document), sort_keys=False), encoding="utf-8")
     return path
 

@@ -15,6 +15,7 @@ class Scenario(StrEnum):
     FAULTS = "faults"
     STORM = "storm"
     LMA_RESTART = "lma-restart"
+    RELOAD = "reload"
 
 
 class PacketPath(StrEnum):

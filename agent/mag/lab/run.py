@@ -27,6 +27,7 @@ from mag.lab.scenarios.faults import FAULTS
 from mag.lab.scenarios.handover import HANDOVER
 from mag.lab.scenarios.lma_restart import LMA_RESTART
 from mag.lab.scenarios.reject import REJECT
+from mag.lab.scenarios.reload import RELOAD
 from mag.lab.scenarios.steps import ScenarioScript
 from mag.lab.scenarios.storm import STORM
 from mag.lab.world.private_namespaces import start_in_private_namespaces
@@ -41,6 +42,7 @@ _SCRIPTS: Final[Mapping[Scenario, ScenarioScript]] = {
     Scenario.FAULTS: FAULTS,
     Scenario.STORM: STORM,
     Scenario.LMA_RESTART: LMA_RESTART,
+    Scenario.RELOAD: RELOAD,
 }
 _SEEDS: Final = 1_000_000
 _PATIENCE_S: Final = 3.0
