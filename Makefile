@@ -54,6 +54,10 @@ bench-dataplane: build plugin ## Clocks per packet on VPP: make bench-dataplane 
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[perf]" >&2
 	@$(AS_ROOT) env PYTHONPATH=agent $(BIN)/python -m perf.dataplane $(ARGS)
 
+.PHONY: bench-agent
+bench-agent: build plugin ## The agent on VPP, seen from outside: make bench-agent ARGS="--parts restore"
+	@$(AS_ROOT) env PYTHONPATH=agent:tests $(BIN)/python -m perf.agent_on_vpp $(ARGS)
+
 .PHONY: build
 build: $(STAMP) ## Make the virtual environment with everything pinned
 

@@ -1,6 +1,6 @@
 """An LMA that makes the acknowledgement from the update's own octets: its share stays small."""
 
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import Final
 
@@ -25,7 +25,12 @@ class TemplateLma:
     acknowledgement returns the options as they are (RFC 5213 §5.3.6).
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        lma_address: IPv6Address = LMA_ADDRESS,
+        proxy_care_of_address: IPv6Address = PROXY_CARE_OF_ADDRESS,
+    ) -> None:
+        self._addresses = (lma_address, proxy_care_of_address)
         self._last_prefix = int(POOL.network_address) >> 64
 
     def answer(self, update: bytes) -> bytes:
@@ -38,7 +43,7 @@ class TemplateLma:
         if update[prefix] == 0:
             self._last_prefix += 1
             _PREFIX.pack_into(answer, prefix, 64, self._last_prefix.to_bytes(8, "big"))
-        value = checksum(answer, LMA_ADDRESS, PROXY_CARE_OF_ADDRESS)
+        value = checksum(answer, *self._addresses)
         _CHECKSUM.pack_into(answer, 4, value)
         return bytes(answer)
 

@@ -1,0 +1,93 @@
+"""`python -m perf.agent_on_vpp`: measure the agent on VPP, print a table, keep the raw samples."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from mag.dataplane.base import DataplaneError
+from mag.lab.errors import LabError
+from mag.lab.packet_path.vpp_installation import VppInstallation, find_vpp
+from perf.agent_on_vpp.restore import measure_restore
+from perf.agent_on_vpp.storm import measure_storm
+from perf.control_plane.measurement import Measurement
+from perf.control_plane.report import make_document, render
+from perf.host import describe_host, keep, read_commit
+
+EXIT_OK: Final = 0
+EXIT_TARGET_MISSED: Final = 1
+EXIT_NOT_MEASURED: Final = 2
+PARTS: Final = ("restore", "storm")
+_REPOSITORY: Final = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """0: all targets met. 1: one was not, or could not be measured. 2: there is no VPP."""
+    options = _parse()
+    try:
+        installation = find_vpp()
+    except LabError as error:
+        _say(str(error))
+        return EXIT_NOT_MEASURED
+    results: list[Measurement] = []
+    not_measured: dict[str, str] = {}
+    host = describe_host()  # before we load the machine ourselves
+    for part in options.parts:
+        _say(f"measuring {part}")
+        try:
+            results += _measurements(installation, options)[part]()
+        except (DataplaneError, LabError, RuntimeError, TimeoutError) as error:
+            not_measured[part] = str(error) or type(error).__name__
+    provenance = {
+        "measurement": "agent-on-vpp",
+        "host": host,
+        "commit": read_commit(_REPOSITORY),
+        "options": {key: getattr(options, key) for key in ("bindings", "rates", "repeats")},
+    }
+    document = make_document(results, not_measured, provenance)
+    _say(f"raw samples: {keep(document, options.output)}")
+    print(json.dumps(document) if options.json else render(document))
+    return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
+
+
+def _measurements(
+    installation: VppInstallation, options: argparse.Namespace
+) -> Mapping[str, Callable[[], Iterator[Measurement]]]:
+    return {
+        "restore": lambda: measure_restore(installation, options.bindings, options.repeats),
+        "storm": lambda: measure_storm(installation, options.rates, options.repeats),
+    }
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="perf.agent_on_vpp", description=main.__doc__)
+    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument("--bindings", type=int, default=100_000, help="of the restoration")
+    parser.add_argument(
+        "--rates", type=_rates, default=[2500, 5000], help="of attaches offered, per second"
+    )
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=_REPOSITORY / "perf" / "results")
+    parser.add_argument("--json", action="store_true", help="print the document instead of a table")
+    return parser.parse_args()
+
+
+def _parts(text: str) -> list[str]:
+    parts = text.split(",")
+    if unknown := set(parts) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}")
+    return parts
+
+
+def _rates(text: str) -> list[int]:
+    return sorted(map(int, text.split(",")))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
