@@ -34,7 +34,7 @@ _CONFIGURATION: Final = """
 identity: bench
 proxy_care_of_address: {coa}
 lmas: {{lma1: {{address: {lma}}}}}
-access_links: {{{access}: {{attach_triggers: [router_solicitation]}}}}
+access_links: {{{access}: {{attach_triggers: [router_solicitation], presence: link_layer}}}}
 policy:
   default: {{lma: lma1, mn_id_from_link_layer_address: "{{mac}}@bench.example.net"}}
 protocol: {{max_bindings: 131072}}

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv6Network
@@ -9,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from structlog.testing import capture_logs
 
 from dataplane.conftest import needs_root, needs_vpp, vpp_installation
 from dataplane.contract.bench import ALICE, LMA_A, PROXY_COA, downlink_to, send_as, uplink_of
@@ -22,6 +24,7 @@ from dataplane.contract.kernel_bench import (
 )
 from dataplane.contract.vpp_bench import VppBench
 from mag.config.loader import parse
+from mag.config.model import AttachTrigger
 from mag.daemon.assembly import assemble
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
@@ -30,23 +33,30 @@ from mag.dataplane.verdict import Delivered, Tunnelled
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.request import RequestKind
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
 from mag.wire.ipv6 import IPv6Packet
+from mag.wire.options import MobileNodeIdentifierOption
 from services.vpp_adapters_bench import eventually
-from support.fake_lma import FakeLma
+from support.fake_adapters import MN1_MAC
+from support.fake_lma import FakeLma, only_option
 from support.vpp_process import VppInstallation
 
 pytestmark = [pytest.mark.vpp, needs_root, needs_vpp]
 
 MH_TYPE_OFFSET = 2
+SO_RCVBUFFORCE = 33
+BURST = 2000
+BURST_DEADLINE_S = 60.0
 CONFIGURATION = """
 identity: mag1
 proxy_care_of_address: {coa}
 lmas: {{lma1: {{address: {lma}}}}}
-access_links: {{acc1: {{}}, acc2: {{}}}}
+access_links: {{acc1: {{presence: link_layer}}, acc2: {{}}}}
 policy:
   nodes: {{alice@example.net: {{lma: lma1, link_layer_addresses: ["{alice}"]}}}}
+  default: {{lma: lma1}}
 shutdown: {{deregister: false}}
 dataplane:
   kind: vpp
@@ -59,9 +69,14 @@ dataplane:
 class LmaOnTheWire:
     """Answers every update that comes out of VPP's core interface."""
 
-    def __init__(self, bench: VppBench) -> None:
+    def __init__(self, bench: VppBench, holds_back: int = 0) -> None:
+        """holds_back: nodes whose answers wait for each other, to go out in one burst."""
         self.lma = FakeLma(LMA_A)
+        self._holds_back = holds_back
+        self._held: dict[bytes, bytes] = {}
+        """By MN-Identifier, the frame that answers its last update."""
         self._tap = in_namespace(bench.world, lambda: tap_of(CORE))
+        self._tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
 
     def open(self) -> None:
         asyncio.get_running_loop().add_reader(self._tap, self._take)
@@ -81,16 +96,23 @@ class LmaOnTheWire:
         reply = IPv6Packet(LMA_A, PROXY_COA, IP_PROTOCOL_MOBILITY_HEADER, answer).encode()
         addresses = (CORE_LINK_LAYER_ADDRESS, WORLD_LINK_LAYER_ADDRESS)
         to, source = (bytes.fromhex(address.replace(":", "")) for address in addresses)
-        self._tap.send(EthernetFrame(to, source, ETHERTYPE_IPV6, reply).encode())
+        frame = EthernetFrame(to, source, ETHERTYPE_IPV6, reply).encode()
+        mn_id = only_option(self.lma.received[-1], MobileNodeIdentifierOption).identifier
+        self._held[mn_id] = frame
+        if len(self._held) >= self._holds_back:
+            self._holds_back = 0
+            for held in self._held.values():
+                self._tap.send(held)
+            self._held.clear()
 
 
 @asynccontextmanager
-async def gateway_on_vpp() -> AsyncIterator[tuple[Gateway, VppBench]]:
-    """In service, with an LMA that accepts everybody."""
+async def gateway_on_vpp(holds_back: int = 0) -> AsyncIterator[tuple[Gateway, VppBench]]:
+    """In service, with an LMA that accepts everybody; see LmaOnTheWire."""
     assert isinstance(vpp_installation, VppInstallation)
     with TemporaryDirectory(prefix="mag-vpp-") as folder, namespace_pair() as (near, far):
         bench = VppBench(near, far, vpp_installation, Path(folder))
-        lma = LmaOnTheWire(bench)
+        lma = LmaOnTheWire(bench, holds_back)
         mac = ALICE.mn_link_layer_address.hex(":")
         text = CONFIGURATION.format(coa=PROXY_COA, lma=LMA_A, core=CORE, folder=folder, alice=mac)
         configuration = parse(text.encode(), "test.yaml")
@@ -162,7 +184,7 @@ async def test_node_keeps_its_service_when_vpp_is_killed() -> None:
     async with gateway_on_vpp() as (gateway, bench):
         await send_as(bench, ALICE, uplink_of(ALICE))
         node = await forwarding_of_alice(gateway)
-        control = Control(gateway)
+        control = Control(gateway, Path("mag.yaml"))
         async with monitored(gateway) as told:
             bench.vpp.kill()
             await eventually(lambda: "vpp_lost" in told)
@@ -174,6 +196,34 @@ async def test_node_keeps_its_service_when_vpp_is_killed() -> None:
         assert (shown["is_up"], shown["times_lost"], shown["mobile_nodes"]) == (True, 1, 1)
         assert len(gateway.core.binding_update_list) == 1
         assert await is_served(bench, node)
+
+
+async def test_burst_of_acknowledgements_serves_every_node_and_shows_what_was_lost() -> None:
+    """RFC 6275 §11.8: what VPP cannot hand over in time is asked for again.
+
+    The LMA shares the gateway's loop: while it sends its 2,000 answers nobody takes them from VPP.
+    """
+    with capture_logs() as logs:
+        async with gateway_on_vpp(holds_back=BURST) as (gateway, _):
+            first = int.from_bytes(MN1_MAC, "big")
+            for number in range(BURST):
+                await gateway.attachments.attach(
+                    "acc1",
+                    (first + number).to_bytes(6, "big"),
+                    trigger=AttachTrigger.ADMIN,
+                    mn_id=b"%d@example.net" % number,
+                )
+            bindings = gateway.core.binding_update_list
+            async with asyncio.timeout(BURST_DEADLINE_S):
+                for entry in bindings:
+                    await gateway.attachments.wait_until_served(entry.binding_id, BURST_DEADLINE_S)
+            assert len(bindings) == BURST
+            await eventually(lambda: gateway.transport.lost)
+            counters = await gateway.dataplane.counters()
+            lost = counters.faults["punted_packets_lost"]
+            (peer,) = gateway.core.peers.values()
+            assert peer.retransmitted[RequestKind.REGISTRATION] >= lost > 0
+    assert any(entry["event"] == "punted_packets_lost" for entry in logs)
 
 
 async def test_gateway_that_ends_leaves_nothing_in_vpp() -> None:

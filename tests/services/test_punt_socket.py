@@ -1,6 +1,7 @@
 """Our end of the punt socket, with VPP's end played by the test."""
 
 import os
+import select
 import socket
 import struct
 from collections import Counter
@@ -280,6 +281,36 @@ async def test_what_vpp_does_not_take_is_counted(world: World) -> None:
     world.vpp.close()
     assert not transport.send(MESSAGE, LMA)
     assert transport.send_failures == world.punt.send_failures == 1
+
+
+async def test_what_vpp_has_no_room_for_yet_waits_its_turn(world: World) -> None:
+    """Its socket holds few packets, and it takes one at a time."""
+    transport, _ = transport_of(world)
+    for number in range(3000):
+        assert transport.send(number.to_bytes(4, "big"), LMA)
+    assert world.punt.sent < 3000
+    for number in range(3000):
+        await until(lambda: select.select([world.vpp], [], [], 0)[0])
+        _, _, octets = world.sent()
+        assert octets[-4:] == number.to_bytes(4, "big")
+    assert (world.punt.sent, transport.send_failures) == (3000, 0)
+
+
+async def test_what_waited_for_a_vpp_that_went_is_counted(world: World) -> None:
+    transport, _ = transport_of(world)
+    for _ in range(3000):
+        transport.send(MESSAGE, LMA)
+    waiting = 3000 - world.punt.sent
+    world.vpp.close()
+    await until(lambda: world.punt.send_failures)
+    assert world.punt.send_failures == waiting
+    assert not transport.send(MESSAGE, LMA)
+
+
+async def test_socket_that_we_may_not_write_to_is_told_at_start(world: World) -> None:
+    Path(world.client.server).unlink()
+    with pytest.raises(DataplaneError, match=r"connect to VPP's punt socket .*: No such"):
+        await world.punt.open()
 
 
 async def test_message_that_vpp_would_cut_off_is_not_sent(world: World) -> None:

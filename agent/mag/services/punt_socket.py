@@ -38,6 +38,7 @@ _LARGEST_SENT: Final = 2048
 """VPP cuts off what does not fit in one of its buffers."""
 _PACKETS_PER_TURN: Final = 64
 _MOST_WAITING: Final = 16_384
+_MOST_OUTGOING: Final = 16_384
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _LONGEST_PATH: Final = 107
 _SOCKET_MODE: Final = 0o660
@@ -98,7 +99,8 @@ class PuntSocket:
         self._waiting: deque[bytes] = deque()
         """Received, but not handed on yet."""
         self._next_turn: asyncio.Handle | None = None
-        self._server = ""
+        self._outgoing: deque[bytes] = deque()
+        """What VPP had no room for yet."""
         self._listeners: dict[tuple[str, int], Listener] = {}
         self._loss_check: asyncio.Task[None] | None = None
         self._losses_seen = 0
@@ -114,6 +116,7 @@ class PuntSocket:
             self._socket = self._bind()
             asyncio.get_running_loop().add_reader(self._socket, self._drain)
         self._losses_seen = await self._stats.punt_losses()
+        server = ""
         for punt in _registrations():
             reply = await self._client.call(
                 "punt_socket_register",
@@ -122,7 +125,8 @@ class PuntSocket:
                 punt=punt,
                 pathname=self._path,
             )
-            self._server = reply.pathname
+            server = reply.pathname
+        self._connect(self._socket, server)
 
     def listen(self, interface: str, next_header: int, listener: Listener) -> None:
         """Have packets of this next header from this interface handed on."""
@@ -163,6 +167,7 @@ class PuntSocket:
             self._next_turn.cancel()
             self._next_turn = None
         self._waiting.clear()
+        self._drop_outgoing()
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
@@ -201,13 +206,52 @@ class PuntSocket:
         if self._socket is None or len(octets) > _LARGEST_SENT:
             self.send_failures += 1
             return False
-        try:
-            self._socket.sendto(_DESCRIPTOR.pack(out.sw_if_index, action) + octets, self._server)
-        except OSError:  # full, or VPP is away; retransmission and the next RA make up for it
+        datagram = _DESCRIPTOR.pack(out.sw_if_index, action) + octets
+        if len(self._outgoing) >= _MOST_OUTGOING:
             self.send_failures += 1
             return False
-        self.sent += 1
+        self._outgoing.append(datagram)
+        return len(self._outgoing) > 1 or self._flush()
+
+    def _flush(self) -> bool:
+        """Send what VPP has room for, the rest when it has; False if VPP is away.
+
+        Its socket holds ten packets unless net.unix.max_dgram_qlen was raised before its start, and
+        it takes one in each turn of its main loop.
+        """
+        if self._socket is None:
+            return False
+        loop = asyncio.get_running_loop()
+        try:
+            while self._outgoing:
+                self._socket.send(self._outgoing[0])
+                self._outgoing.popleft()
+                self.sent += 1
+        except BlockingIOError:
+            loop.add_writer(self._socket, self._flush)
+            return True
+        except OSError:  # retransmission and the next advertisement make up for it
+            self._drop_outgoing()
+            return False
+        loop.remove_writer(self._socket)
         return True
+
+    def _drop_outgoing(self) -> None:
+        self.send_failures += len(self._outgoing)
+        self._outgoing.clear()
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_writer(self._socket)
+
+    @staticmethod
+    def _connect(ours: socket.socket, server: str) -> None:
+        """Send to VPP's socket from now on, and hear nobody but it."""
+        try:
+            ours.connect(server)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if isinstance(error, PermissionError):
+                reason = "may not write to it: the agent's user must be in VPP's group"
+            raise PuntSocketError("connect to VPP's punt socket", reason, target=server) from error
 
     def _drain(self) -> None:
         """Empty the socket, and again after each packet that is handed on.
