@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from lab.lab_process import LabProcess, left_behind, network_of_its_own, running, wait_until
-from lab.test_lab_on_vpp import MISSING
 from mag.lab.scenarios.reject import STATUSES
 
 pytestmark = [
@@ -88,6 +87,7 @@ class TestFaults:
             namespace = lab.namespace()
             lab.signal(signal.SIGKILL)
             wait_until(lambda: left_behind(namespace) == [], "nothing is left")
+<<<<<<< HEAD
 
 
 class TestReload:
@@ -106,3 +106,5 @@ class TestReload:
 def test_scenario_holds_on_vpp_too(scenario: str) -> None:
     with running("--scenario", scenario, "--dataplane", "vpp", "--seed", "1", "--json") as lab:
         assert document_of(lab)["dataplane"] == "vpp"
+=======
+>>>>>>> 9bc50ba (tests, docs: which scenarios hold on VPP, and which not yet)
