@@ -87,7 +87,6 @@ class TestFaults:
             namespace = lab.namespace()
             lab.signal(signal.SIGKILL)
             wait_until(lambda: left_behind(namespace) == [], "nothing is left")
-<<<<<<< HEAD
 
 
 class TestReload:
@@ -98,13 +97,3 @@ class TestReload:
         assert document["traffic"]["sent"] > 4000
         tried = {step["name"] for step in document["steps"]}
         assert {"mn2_removed", "faulty_file_refused", "lma_and_mn2_added"} < tried
-
-
-@pytest.mark.vpp
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
-@pytest.mark.parametrize("scenario", ["storm", "lma-restart"])
-def test_scenario_holds_on_vpp_too(scenario: str) -> None:
-    with running("--scenario", scenario, "--dataplane", "vpp", "--seed", "1", "--json") as lab:
-        assert document_of(lab)["dataplane"] == "vpp"
-=======
->>>>>>> 9bc50ba (tests, docs: which scenarios hold on VPP, and which not yet)
