@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 def main() -> int:
     """0: all targets met. 1: one was not, or could not be measured. 2: there is no VPP."""
     options = _parse()
+    # VPP, the agent and their namespaces go when the measurement is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_NOT_MEASURED))
     try:
         installation = find_vpp()
     except LabError as error:
