@@ -16,6 +16,7 @@
 #include <vppinfra/bihash_16_8.h>
 #include <vppinfra/bihash_24_8.h>
 #include <mag/mag.api_enum.h>
+#include <mag/mag_packet.h>
 
 #define MAG_PLUGIN_VERSION "0.1.0"
 
@@ -34,6 +35,8 @@
 #define MAG_MIN_TUNNEL_MTU (IP6_MIN_MTU_OCTETS - sizeof (ip6_header_t))
 #define MAG_MAX_TUNNEL_MTU (65535 - sizeof (ip6_header_t))
 #define IP6_MIN_MTU_OCTETS 1280
+
+#define MAG_NO_OUTPUT ((u16) ~0)
 
 #define foreach_mag_next                                                                           \
   _ (DROP, "ip6-drop")                                                                             \
@@ -86,30 +89,6 @@ typedef struct
   mag_mode_t flow_label_mode;
 } mag_lma_config_t;
 
-/* Destination Options header with a Tunnel Encapsulation Limit and PadN (RFC 2473 section 4.1.1).
- */
-typedef union
-{
-  struct
-  {
-    u8 next_header;
-    u8 length;
-    u8 type;
-    u8 option_length;
-    u8 limit;
-    u8 pad_type;
-    u8 pad_length;
-    u8 pad;
-  };
-  u64 as_u64;
-} mag_limit_header_t;
-
-STATIC_ASSERT_SIZEOF (mag_limit_header_t, 8);
-
-#define MAG_OPTION_PAD1		       0
-#define MAG_OPTION_PADN		       1
-#define MAG_OPTION_ENCAPSULATION_LIMIT 4
-
 /* A Local Mobility Anchor: the far end of a tunnel. Child of the FIB entry of its address. */
 typedef struct
 {
@@ -125,6 +104,9 @@ typedef struct
 
   CLIB_CACHE_LINE_ALIGN_MARK (cacheline1);
   u16 tunnel_mtu;
+  /* Of the interface that the adjacency in dpo leads to; MAG_NO_OUTPUT if dpo is none, or one that
+     takes more than its rewrite. */
+  u16 output_next;
   /* Octets in front of the inner packet: 40, or 48 with the limit header. */
   u8 overhead;
   u32 core_fib_index;

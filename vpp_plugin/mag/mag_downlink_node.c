@@ -4,7 +4,7 @@
    comes from an LMA is decapsulated and sent to the node whose prefix holds the inner destination.
  */
 
-#include <mag/mag_downlink.h>
+#include <mag/mag_dp.h>
 
 static_always_inline int
 mag_is_from_lma (const mag_lma_t *lma, const ip6_header_t *outer)
@@ -39,118 +39,39 @@ mag_is_proxy_care_of_address (const ip6_address_t *address)
   return 0;
 }
 
-/* 1 if a node that knows no option but padding and the encapsulation limit may go on
-   (RFC 8200 section 4.2: skip over unrecognised options whose two top bits are 0). */
-static int
-mag_are_options_acceptable (const u8 *header, u32 length)
-{
-  for (u32 o = 2; o < length;)
-    {
-      if (header[o] == MAG_OPTION_PAD1)
-	{
-	  o++;
-	  continue;
-	}
-      if (o + 2 > length || o + 2 + header[o + 1] > length || (header[o] & 0xc0))
-	return 0;
-      o += 2 + header[o + 1];
-    }
-  return 1;
-}
-
-/* Offset of the inner packet behind any Destination Options; 0 if the last of them leads to no IPv6
-   packet, ~0 if they are broken or not to be skipped. */
-static u32
-mag_downlink_walk_headers (const ip6_header_t *outer, u32 available)
-{
-  const u8 *packet = (const u8 *) outer;
-  u8 header = outer->protocol;
-  u32 offset = sizeof (*outer);
-
-  while (header == IP_PROTOCOL_IP6_DESTINATION_OPTIONS)
-    {
-      if (offset + 8 > available)
-	return ~0;
-      u32 length = 8 * (1 + packet[offset + 1]);
-      if (offset + length > available || !mag_are_options_acceptable (packet + offset, length))
-	return ~0;
-      header = packet[offset];
-      offset += length;
-    }
-  return header == IP_PROTOCOL_IPV6 ? offset : 0;
-}
-
-/* Lengths: the outer packet lies within what was received, the inner one within the outer. */
-static_always_inline int
-mag_are_lengths_right (const ip6_header_t *outer, const ip6_header_t *inner, u32 offset,
-		       u32 received)
-{
-  u32 outer_length = mag_ip6_length (outer);
-  return (outer_length <= received) & (offset + mag_ip6_length (inner) <= outer_length);
-}
-
 /* Takes the outer header off; 0 if the packet is done with. Anything may come here. */
 static int
 mag_downlink_decapsulate_slow (vlib_main_t *vm, vlib_buffer_t *b, mag_verdict_t *v)
 {
-  ip6_header_t *outer = vlib_buffer_get_current (b), *inner;
+  static const u32 errors[] = {
+    [MAG_TUNNEL_PACKET_BAD_HEADER] = MAG_ERROR_BAD_TUNNEL_HEADER,
+    [MAG_TUNNEL_PACKET_BAD_LENGTH] = MAG_ERROR_BAD_LENGTH,
+    [MAG_TUNNEL_PACKET_BAD_INNER_HEADER] = MAG_ERROR_BAD_INNER_HEADER,
+    [MAG_TUNNEL_PACKET_BAD_ECN] = MAG_ERROR_BAD_ECN,
+  };
+  u32 offset;
 
-  if ((b->flags & VLIB_BUFFER_NEXT_PRESENT) && vlib_buffer_chain_linearize (vm, b) == 0)
-    {
-      mag_verdict_drop (v, MAG_ERROR_BAD_LENGTH);
-      return 0;
-    }
-  outer = vlib_buffer_get_current (b);
-  u32 available = clib_min (b->current_length, mag_ip6_length (outer));
-  u32 offset = mag_downlink_walk_headers (outer, available);
-  if (offset == ~0)
-    {
-      mag_verdict_drop (v, MAG_ERROR_BAD_TUNNEL_HEADER);
-      return 0;
-    }
-  inner = (ip6_header_t *) ((u8 *) outer + offset);
-  if (offset + sizeof (*inner) > available ||
-      !mag_are_lengths_right (outer, inner, offset, vlib_buffer_length_in_chain (vm, b)))
-    {
-      mag_verdict_drop (v, MAG_ERROR_BAD_LENGTH);
-      return 0;
-    }
-  if (mag_first_word (inner) >> 28 != 6)
-    {
-      mag_verdict_drop (v, MAG_ERROR_BAD_INNER_HEADER);
-      return 0;
-    }
   if (b->flags & (VNET_BUFFER_F_GSO | VNET_BUFFER_F_OFFLOAD))
     {
       mag_verdict_drop (v, MAG_ERROR_OFFLOAD_NOT_SUPPORTED);
       return 0;
     }
-  if (mag_ecn (mag_first_word (outer)) == MAG_ECN_CE)
+  if ((b->flags & VLIB_BUFFER_NEXT_PRESENT) && vlib_buffer_chain_linearize (vm, b) == 0)
     {
-      if (mag_ecn (mag_first_word (inner)) == MAG_ECN_NOT_ECT)
-	{
-	  mag_verdict_drop (v, MAG_ERROR_BAD_ECN);
-	  return 0;
-	}
-      inner->ip_version_traffic_class_and_flow_label |=
-	clib_host_to_net_u32 (MAG_ECN_CE << MAG_ECN_SHIFT);
+      mag_verdict_drop (v, MAG_ERROR_BAD_LENGTH);
+      return 0;
+    }
+  mag_tunnel_packet_t found =
+    mag_open_tunnel_packet (vlib_buffer_get_current (b), b->current_length,
+			    vlib_buffer_length_in_chain (vm, b), &offset);
+  if (found != MAG_TUNNEL_PACKET_GOOD)
+    {
+      mag_verdict_drop (v, errors[found]);
+      return 0;
     }
   vlib_buffer_advance (b, offset);
-  mag_trim (vm, b, mag_ip6_length (inner));
+  mag_trim (vm, b, mag_ip6_length (vlib_buffer_get_current (b)));
   return 1;
-}
-
-/* A tunnel packet to us, by its first header after the outer one. Fragments are VPP's to
-   reassemble: they come back here whole. */
-static int
-mag_is_tunnel_packet (const vlib_buffer_t *b, const ip6_header_t *outer)
-{
-  if (outer->protocol == IP_PROTOCOL_IPV6)
-    return 1;
-  if (outer->protocol != IP_PROTOCOL_IP6_DESTINATION_OPTIONS)
-    return 0;
-  /* a Mobility Header, say, may come behind options too: that is the gateway's */
-  return mag_downlink_walk_headers (outer, b->current_length) != 0;
 }
 
 /* Every rule, in order. Returns the inner length of what was delivered, 0 for all else. */
@@ -159,14 +80,13 @@ mag_downlink_slow (vlib_main_t *vm, vlib_buffer_t *b, mag_verdict_t *v, u32 *lma
 {
   mag_main_t *mm = &mag_main;
   ip6_header_t *outer = vlib_buffer_get_current (b);
+  int is_tunnel_packet = mag_is_tunnel_packet (outer, b->current_length);
 
   v->binding_index = ~0;
-  *lma_index = ~0;
-  if (mag_is_tunnel_packet (b, outer))
-    *lma_index = mag_downlink_find_lma (outer);
+  *lma_index = is_tunnel_packet ? mag_downlink_find_lma (outer) : ~0;
   if (*lma_index == ~0)
     {
-      if (mag_is_tunnel_packet (b, outer) && mag_is_proxy_care_of_address (&outer->dst_address))
+      if (is_tunnel_packet && mag_is_proxy_care_of_address (&outer->dst_address))
 	{
 	  mag_verdict_drop (v, MAG_ERROR_UNKNOWN_TUNNEL_PEER);
 	  return 0;
@@ -223,7 +143,7 @@ mag_downlink_hash (vlib_buffer_t **b, u8 *offsets, u64 *hashes, u32 n)
 	  CLIB_PREFETCH (b[i + 8]->data, 2 * CLIB_CACHE_LINE_BYTES, LOAD);
 	}
       const ip6_header_t *outer = vlib_buffer_get_current (b[i]);
-      offsets[i] = mag_inner_offset (b[i], outer);
+      offsets[i] = mag_inner_offset (outer, b[i]->current_length);
       const ip6_header_t *inner = (const ip6_header_t *) ((const u8 *) outer + offsets[i]);
       hashes[i] = mag_prefix_hash (&inner->dst_address);
       clib_bihash_prefetch_bucket_8_8 (&mm->prefixes_64, hashes[i]);
@@ -261,8 +181,7 @@ VLIB_NODE_FN (mag_downlink_ip6_node)
   u32 indices[VLIB_FRAME_SIZE];
   u8 offsets[VLIB_FRAME_SIZE];
   u32 *from = vlib_frame_vector_args (frame), n = frame->n_vectors;
-  mag_total_t total = { .lma_index = ~0 };
-  u32 n_decapsulated = 0;
+  mag_total_t total = { .counters = &mm->lma_down_counters, .lma_index = ~0 };
 
   vlib_get_buffers (vm, from, bufs, n);
   mag_downlink_hash (bufs, offsets, hashes, n);
@@ -302,20 +221,11 @@ VLIB_NODE_FN (mag_downlink_ip6_node)
       if (PREDICT_FALSE (octets == 0))
 	octets = mag_downlink_slow (vm, b, &v, &lma_index);
       if (PREDICT_TRUE (octets != 0))
-	{
-	  n_decapsulated++;
-	  mag_total_add (vm, &mm->lma_down_counters, &total, lma_index, octets);
-	}
-      else if (v.error != MAG_NO_ERROR)
-	b->error = node->errors[v.error];
-      nexts[i] = v.next;
-      if (PREDICT_FALSE (b->flags & VLIB_BUFFER_IS_TRACED))
-	mag_trace (vm, node, b, offsets[i] ? inner : outer, mac, &v);
+	mag_total_add (vm, &total, lma_index, octets);
+      nexts[i] = mag_packet_done (vm, node, b, offsets[i] ? inner : outer, mac, &v);
     }
 
-  mag_total_flush (vm, &mm->lma_down_counters, &total);
-  vlib_node_increment_counter (vm, node->node_index, MAG_ERROR_DECAPSULATED, n_decapsulated);
-  vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
+  mag_frame_done (vm, node, frame, nexts, MAG_ERROR_DECAPSULATED, &total);
   return n;
 }
 

@@ -5,15 +5,11 @@
 #ifndef included_mag_dp_h
 #define included_mag_dp_h
 
+#include <vnet/adj/adj.h>
 #include <vnet/feature/feature.h>
 #include <vnet/ip/icmp6.h>
 #include <mag/mag.h>
 #include <mag/mag_prefix.h>
-
-#define MAG_ECN_NOT_ECT 0
-#define MAG_ECN_ECT_0	2
-#define MAG_ECN_CE	3
-#define MAG_ECN_SHIFT	20
 
 /* IP_FRAG_NEXT_IP6_LOOKUP of vnet/ip/ip_frag.h, which is not installed. */
 #define MAG_FRAGMENT_NEXT_LOOKUP 3
@@ -63,31 +59,6 @@ typedef struct
   u8 mac[6];
 } mag_trace_t;
 
-static_always_inline u32
-mag_ecn (u32 first_word)
-{
-  return (first_word >> MAG_ECN_SHIFT) & 3;
-}
-
-static_always_inline u32
-mag_first_word (const ip6_header_t *ip)
-{
-  return clib_net_to_host_u32 (ip->ip_version_traffic_class_and_flow_label);
-}
-
-static_always_inline u32
-mag_ip6_length (const ip6_header_t *ip)
-{
-  return sizeof (*ip) + clib_net_to_host_u16 (ip->payload_length);
-}
-
-static_always_inline int
-mag_is_link_local (const ip6_address_t *address)
-{
-  return (address->as_u64[0] & clib_host_to_net_u64 (0xffc0ULL << 48)) ==
-	 clib_host_to_net_u64 (0xfe80ULL << 48);
-}
-
 /* The node's source MAC as in mag_binding_t, or anything if the frame has no Ethernet header. */
 static_always_inline u64
 mag_source_mac (const vlib_buffer_t *b)
@@ -99,17 +70,32 @@ mag_source_mac (const vlib_buffer_t *b)
   return *(u64u *) (ethernet + sizeof (mac_address_t));
 }
 
-/* RFC 3168 section 9.1.1, full functionality: Not-ECT stays, CE goes out as ECT(0). */
-static_always_inline u32
-mag_outer_ecn (u32 inner_ecn)
+/* Does with a tunnel packet what ip6-rewrite would, if that is no more than to put the adjacency's
+   link-layer header in front: no features on the way out, no counters, no fragments. The adjacency is
+   read for each packet, so that it may change at any time. */
+static_always_inline int
+mag_send_straight (vlib_buffer_t *b, const mag_lma_t *lma, u32 length, u16 *next)
 {
-  return inner_ecn ^ (inner_ecn == MAG_ECN_CE);
+  if (PREDICT_FALSE (lma->output_next == MAG_NO_OUTPUT))
+    return 0;
+  const ip_adjacency_t *adj = adj_get (lma->dpo.dpoi_index);
+  const vnet_rewrite_header_t *rewrite = &adj->rewrite_header;
+  if (PREDICT_FALSE ((rewrite->flags & VNET_REWRITE_HAS_FEATURES) |
+		     (length > rewrite->max_l3_packet_bytes)))
+    return 0;
+  vnet_rewrite_one_header (adj[0], vlib_buffer_get_current (b), sizeof (ethernet_header_t));
+  vlib_buffer_advance (b, -(word) rewrite->data_bytes);
+  vnet_buffer (b)->ip.save_rewrite_length = rewrite->data_bytes;
+  vnet_buffer (b)->sw_if_index[VLIB_TX] = rewrite->sw_if_index;
+  *next = lma->output_next;
+  return 1;
 }
 
-/* Puts the outer header in front of an inner packet and sends it on to the LMA's DPO. */
+/* Puts the outer header in front of an inner packet and sends it on: straight out where that is
+   possible and may_go_straight, else to the LMA's DPO. */
 static_always_inline void
 mag_encapsulate (vlib_buffer_t *b, const mag_lma_t *lma, u32 inner_length, u32 inner_word, u32 hash,
-		 u16 *next)
+		 int may_go_straight, u16 *next)
 {
   const u32 overhead = lma->overhead;
   vlib_buffer_advance (b, -(word) overhead);
@@ -123,11 +109,13 @@ mag_encapsulate (vlib_buffer_t *b, const mag_lma_t *lma, u32 inner_length, u32 i
     clib_host_to_net_u32 ((inner_word & lma->copy_mask) | (hash & lma->entropy_mask) |
 			  mag_outer_ecn (mag_ecn (inner_word)) << MAG_ECN_SHIFT);
   outer->payload_length = clib_host_to_net_u16 (inner_length + overhead - sizeof (*outer));
-  /* ours: its hop limit is not to be decremented, and it may be fragmented */
-  b->flags |= VNET_BUFFER_F_LOCALLY_ORIGINATED;
   b->flags &= ~(VNET_BUFFER_F_L4_HDR_OFFSET_VALID | VNET_BUFFER_F_L4_CHECKSUM_COMPUTED |
 		VNET_BUFFER_F_L4_CHECKSUM_CORRECT);
   vnet_buffer (b)->ip.adj_index[VLIB_TX] = dpo.dpoi_index;
+  if (PREDICT_TRUE (may_go_straight && mag_send_straight (b, lma, inner_length + overhead, next)))
+    return;
+  /* ours: its hop limit is not to be decremented, and it may be fragmented */
+  b->flags |= VNET_BUFFER_F_LOCALLY_ORIGINATED;
   vnet_buffer (b)->ip.flow_hash = hash;
   *next = dpo.dpoi_next_node;
 }
@@ -230,32 +218,34 @@ mag_decrement_hop_limit (vlib_buffer_t *b, ip6_header_t *ip, mag_verdict_t *v)
   return 1;
 }
 
-/* Packets and octets of one LMA, counted when another LMA follows. */
+/* Packets and octets of one LMA, counted when another LMA follows; packets of the whole frame. */
 typedef struct
 {
+  vlib_combined_counter_main_t *counters;
   u32 lma_index;
   u32 packets;
   u64 octets;
+  u32 n_all;
 } mag_total_t;
 
 static_always_inline void
-mag_total_flush (vlib_main_t *vm, vlib_combined_counter_main_t *counters, mag_total_t *total)
+mag_total_flush (vlib_main_t *vm, mag_total_t *total)
 {
   if (total->packets)
-    vlib_increment_combined_counter (counters, vm->thread_index, total->lma_index, total->packets,
+    vlib_increment_combined_counter (total->counters, vm->thread_index, total->lma_index, total->packets,
 				     total->octets);
   total->packets = total->octets = 0;
 }
 
 static_always_inline void
-mag_total_add (vlib_main_t *vm, vlib_combined_counter_main_t *counters, mag_total_t *total,
-	       u32 lma_index, u32 octets)
+mag_total_add (vlib_main_t *vm, mag_total_t *total, u32 lma_index, u32 octets)
 {
   if (PREDICT_FALSE (total->lma_index != lma_index))
     {
-      mag_total_flush (vm, counters, total);
+      mag_total_flush (vm, total);
       total->lma_index = lma_index;
     }
+  total->n_all++;
   total->packets++;
   total->octets += octets;
 }
@@ -277,6 +267,28 @@ mag_trace (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_buffer_t *b, const i
   t->error = v->error;
   t->next = v->next;
   t->outcome = v->outcome;
+}
+
+/* The end of every node's loop: the reason in the buffer, the trace. Returns the next index. */
+static_always_inline u16
+mag_packet_done (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_buffer_t *b,
+		 const ip6_header_t *ip, u64 mac, const mag_verdict_t *v)
+{
+  if (PREDICT_FALSE (v->error != MAG_NO_ERROR))
+    b->error = node->errors[v->error];
+  if (PREDICT_FALSE (b->flags & VLIB_BUFFER_IS_TRACED))
+    mag_trace (vm, node, b, ip, mac, v);
+  return v->next;
+}
+
+/* The end of a frame: counted, the packets sent on. counter: for what went through the tunnels. */
+static_always_inline void
+mag_frame_done (vlib_main_t *vm, vlib_node_runtime_t *node, vlib_frame_t *frame, u16 *nexts,
+		u32 counter, mag_total_t *total)
+{
+  mag_total_flush (vm, total);
+  vlib_node_increment_counter (vm, node->node_index, counter, total->n_all);
+  vlib_buffer_enqueue_to_next (vm, node, vlib_frame_vector_args (frame), nexts, frame->n_vectors);
 }
 
 #endif /* included_mag_dp_h */

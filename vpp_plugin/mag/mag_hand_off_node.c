@@ -5,13 +5,13 @@
    Takes the place of mag-downlink-ip6 on the arc; the packets go there, on this worker or another,
    with their place on the arc kept. Both are siblings, so that place means the same to both. */
 
-#include <mag/mag_downlink.h>
+#include <mag/mag_dp.h>
 
 static_always_inline u16
 mag_hand_off_worker (const mag_main_t *mm, const vlib_buffer_t *b, u16 own_thread)
 {
   const ip6_header_t *outer = vlib_buffer_get_current ((vlib_buffer_t *) b);
-  u32 offset = mag_inner_offset (b, outer);
+  u32 offset = mag_inner_offset (outer, b->current_length);
 
   if (PREDICT_FALSE (offset == 0 || mm->n_workers < 2))
     return own_thread;

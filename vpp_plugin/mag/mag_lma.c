@@ -2,6 +2,8 @@
 
 /* Local Mobility Anchors: outer header templates, stacked on the FIB entry of the LMA's address. */
 
+#include <vnet/adj/adj.h>
+#include <vnet/adj/rewrite.h>
 #include <vnet/fib/fib_entry_track.h>
 #include <vnet/fib/fib_table.h>
 #include <vnet/dpo/drop_dpo.h>
@@ -19,6 +21,21 @@ static mag_lma_t *
 mag_lma_from_fib_node (fib_node_t *node)
 {
   return (mag_lma_t *) ((u8 *) node - STRUCT_OFFSET_OF (mag_lma_t, node));
+}
+
+/* The output node of the interface that a complete neighbor adjacency sends to. It is written in its
+   place here while it is such: whatever makes it another kind restacks us. */
+static u16
+mag_lma_output_next (const dpo_id_t *dpo)
+{
+  if (dpo->dpoi_type != DPO_ADJACENCY)
+    return MAG_NO_OUTPUT;
+  const ip_adjacency_t *adj = adj_get (dpo->dpoi_index);
+  if (adj->lookup_next_index != IP_LOOKUP_NEXT_REWRITE)
+    return MAG_NO_OUTPUT;
+  return vlib_node_add_next (vlib_get_main (), mag_uplink_ip6_node.index,
+			     vnet_tx_node_index_for_sw_interface (
+			       vnet_get_main (), adj->rewrite_header.sw_if_index));
 }
 
 /* A route of one path needs no load-balance node; a tunnel to ourselves is none. */
@@ -39,6 +56,7 @@ mag_lma_restack (mag_lma_t *lma)
     dpo_copy (&dpo, drop_dpo_get (DPO_PROTO_IP6));
   dpo_stack_from_node (mag_uplink_ip6_node.index, &lma->dpo, &dpo);
   dpo_reset (&dpo);
+  lma->output_next = mag_lma_output_next (&lma->dpo);
 }
 
 int
@@ -124,14 +142,7 @@ mag_lma_build_header (mag_lma_t *lma)
     .src_address = c->proxy_care_of_address,
     .dst_address = c->lma_address,
   };
-  lma->limit_header = (mag_limit_header_t){
-    .next_header = IP_PROTOCOL_IPV6,
-    .type = MAG_OPTION_ENCAPSULATION_LIMIT,
-    .option_length = 1,
-    .limit = c->encapsulation_limit,
-    .pad_type = MAG_OPTION_PADN,
-    .pad_length = 1,
-  };
+  lma->limit_header = mag_limit_header (c->encapsulation_limit);
   lma->tunnel_mtu = c->tunnel_mtu;
 }
 

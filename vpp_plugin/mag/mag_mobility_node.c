@@ -43,11 +43,7 @@ VLIB_NODE_FN (mag_mobility_ip6_node)
       mag_verdict_t v = { .error = MAG_NO_ERROR };
       mag_mobility_one (vm, bufs[i], ip, &v);
       n_delivered += v.outcome == MAG_OUTCOME_DELIVERED;
-      if (v.error != MAG_NO_ERROR)
-	bufs[i]->error = node->errors[v.error];
-      nexts[i] = v.next;
-      if (PREDICT_FALSE (bufs[i]->flags & VLIB_BUFFER_IS_TRACED))
-	mag_trace (vm, node, bufs[i], ip, 0, &v);
+      nexts[i] = mag_packet_done (vm, node, bufs[i], ip, 0, &v);
     }
   vlib_node_increment_counter (vm, node->node_index, MAG_ERROR_DELIVERED_BY_TABLE, n_delivered);
   vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);

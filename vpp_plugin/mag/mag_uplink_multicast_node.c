@@ -24,11 +24,7 @@ VLIB_NODE_FN (mag_uplink_multicast_ip6_node)
       v.binding_index =
 	mag_prefix_lookup (mm, mm->lengths, &ip->src_address, mag_prefix_hash (&ip->src_address));
       mag_uplink_to_gateway (vm, bufs[i], ip, &v);
-      if (v.error != MAG_NO_ERROR)
-	bufs[i]->error = node->errors[v.error];
-      nexts[i] = v.next;
-      if (PREDICT_FALSE (bufs[i]->flags & VLIB_BUFFER_IS_TRACED))
-	mag_trace (vm, node, bufs[i], ip, mag_source_mac (bufs[i]), &v);
+      nexts[i] = mag_packet_done (vm, node, bufs[i], ip, mag_source_mac (bufs[i]), &v);
     }
   vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
   return n;

@@ -30,74 +30,80 @@ mag_is_anycast_address (const mag_main_t *mm, u32 binding_index, const ip6_addre
   return 0;
 }
 
-/* Offset of the limit in a Tunnel Encapsulation Limit option of the packet, 0 if there is none in
-   the first `available` octets (RFC 2473 section 4.1.1 a). */
-static u32
-mag_find_encapsulation_limit (const ip6_header_t *ip, u32 available)
+/* The binding that the packet goes straight across to, ~0 if there is none: its node is on this
+   gateway and may be served without the LMA (RFC 5213 section 6.10.3). */
+static_always_inline u32
+mag_uplink_local_destination (const mag_main_t *mm, const ip6_header_t *ip)
 {
-  const u8 *packet = (const u8 *) ip;
-  u8 header = ip->protocol;
-  u32 offset = sizeof (*ip);
+  u32 index =
+    mag_prefix_lookup (mm, __atomic_load_n (&mm->lengths, __ATOMIC_ACQUIRE), &ip->dst_address,
+		       mag_prefix_hash (&ip->dst_address));
 
-  while ((header == IP_PROTOCOL_IP6_HOP_BY_HOP_OPTIONS ||
-	  header == IP_PROTOCOL_IP6_DESTINATION_OPTIONS) &&
-	 offset + 8 <= available)
-    {
-      u32 end = offset + 8 * (1 + packet[offset + 1]);
-      if (end > available)
-	return 0;
-      if (header == IP_PROTOCOL_IP6_DESTINATION_OPTIONS)
-	for (u32 o = offset + 2; o + 2 < end;)
-	  {
-	    if (packet[o] == MAG_OPTION_ENCAPSULATION_LIMIT && packet[o + 1] == 1)
-	      return o + 2;
-	    o += packet[o] == MAG_OPTION_PAD1 ? 1 : 2 + packet[o + 1];
-	  }
-      header = packet[offset];
-      offset = end;
-    }
-  return 0;
+  if (index == ~0 || !(mm->bindings[index].flags & MAG_BINDING_F_LOCAL_ROUTING))
+    return ~0;
+  return index;
 }
 
-/* A packet without a binding: regular IPv6 where the link offers it, reported and dropped
- * elsewhere. */
 static void
-mag_uplink_unbound (vlib_main_t *vm, vlib_buffer_t *b, const ip6_header_t *ip, mag_verdict_t *v)
+mag_uplink_deliver_locally (vlib_main_t *vm, vlib_buffer_t *b, ip6_header_t *ip, u32 length,
+			    u32 index, mag_verdict_t *v)
+{
+  mag_main_t *mm = &mag_main;
+  const mag_binding_t *to = &mm->bindings[index];
+
+  if (!mag_fits_access_link (b, to, length, v) || !mag_decrement_hop_limit (b, ip, v))
+    return;
+  vlib_increment_combined_counter (&mm->down_counters, vm->thread_index, to->counter_index, 1,
+				   length);
+  vlib_node_increment_counter (vm, mag_uplink_ip6_node.index, MAG_ERROR_DELIVERED_LOCALLY, 1);
+  mag_deliver (b, to, &v->next);
+  v->outcome = MAG_OUTCOME_DELIVERED;
+}
+
+/* Whether the packet is all there; cuts off what is more than the packet, drops if it is less. */
+static int
+mag_uplink_is_whole (vlib_main_t *vm, vlib_buffer_t *b, u32 length, mag_verdict_t *v)
+{
+  if (b->flags & (VNET_BUFFER_F_GSO | VNET_BUFFER_F_OFFLOAD))
+    {
+      mag_verdict_drop (v, MAG_ERROR_OFFLOAD_NOT_SUPPORTED);
+      return 0;
+    }
+  if (length > vlib_buffer_length_in_chain (vm, b))
+    {
+      mag_verdict_drop (v, MAG_ERROR_BAD_LENGTH);
+      return 0;
+    }
+  mag_trim (vm, b, length);
+  return 1;
+}
+
+/* A packet without a binding: regular IPv6 where the link offers it, reported and dropped elsewhere.
+   Regular routing takes it towards the destination's LMA; a node here that has local routing is
+   reached directly (RFC 5213 section 6.10.5). */
+static void
+mag_uplink_unbound (vlib_main_t *vm, vlib_buffer_t *b, ip6_header_t *ip, mag_verdict_t *v)
 {
   u32 sw_if_index = vnet_buffer (b)->sw_if_index[VLIB_RX];
   const mag_access_t *access = mag_access_get (sw_if_index);
   u64 mac = mag_source_mac (b);
 
   mag_event_post (vm, sw_if_index, (u8 *) &mac, &ip->src_address);
-  if (access && access->regular_fib_index != ~0)
+  if (!access || access->regular_fib_index == ~0)
     {
-      vnet_buffer (b)->sw_if_index[VLIB_TX] = access->regular_fib_index;
-      v->outcome = MAG_OUTCOME_REGULAR;
-      vnet_feature_next_u16 (&v->next, b);
+      mag_verdict_drop (v, MAG_ERROR_UNKNOWN_SOURCE);
       return;
     }
-  mag_verdict_drop (v, MAG_ERROR_UNKNOWN_SOURCE);
-}
-
-/* Both nodes are on this gateway and both may be served without the LMA: straight across. */
-static int
-mag_uplink_deliver_locally (vlib_main_t *vm, vlib_buffer_t *b, ip6_header_t *ip, u32 length,
-			    mag_verdict_t *v)
-{
-  mag_main_t *mm = &mag_main;
-  u32 index =
-    mag_prefix_lookup (mm, mm->lengths, &ip->dst_address, mag_prefix_hash (&ip->dst_address));
-
-  if (index == ~0 || !(mm->bindings[index].flags & MAG_BINDING_F_LOCAL_ROUTING))
-    return 0;
-  const mag_binding_t *to = &mm->bindings[index];
-  if (!mag_fits_access_link (b, to, length, v) || !mag_decrement_hop_limit (b, ip, v))
-    return 1;
-  vlib_increment_combined_counter (&mm->down_counters, vm->thread_index, to->counter_index, 1,
-				   length);
-  mag_deliver (b, to, &v->next);
-  v->outcome = MAG_OUTCOME_DELIVERED;
-  return 1;
+  u32 to = mag_uplink_local_destination (&mag_main, ip);
+  if (to != ~0)
+    {
+      if (mag_uplink_is_whole (vm, b, mag_ip6_length (ip), v))
+	mag_uplink_deliver_locally (vm, b, ip, mag_ip6_length (ip), to, v);
+      return;
+    }
+  vnet_buffer (b)->sw_if_index[VLIB_TX] = access->regular_fib_index;
+  v->outcome = MAG_OUTCOME_REGULAR;
+  vnet_feature_next_u16 (&v->next, b);
 }
 
 /* Larger than the tunnel lets pass. 1: may go on, in fragments if it must (RFC 2473 section 7.1).
@@ -132,14 +138,7 @@ mag_uplink_encapsulate_slow (vlib_main_t *vm, vlib_buffer_t *b, ip6_header_t *ip
 				  MAG_ERROR_ENCAPSULATION_LIMIT_REACHED);
 	  return;
 	}
-      lma.limit_header = (mag_limit_header_t){
-	.next_header = IP_PROTOCOL_IPV6,
-	.type = MAG_OPTION_ENCAPSULATION_LIMIT,
-	.option_length = 1,
-	.limit = limit - 1,
-	.pad_type = MAG_OPTION_PADN,
-	.pad_length = 1,
-      };
+      lma.limit_header = mag_limit_header (limit - 1);
       lma.outer.protocol = IP_PROTOCOL_IP6_DESTINATION_OPTIONS;
       lma.overhead = sizeof (ip6_header_t) + sizeof (mag_limit_header_t);
       tunnel_mtu = path_mtu - lma.overhead;
@@ -150,7 +149,7 @@ mag_uplink_encapsulate_slow (vlib_main_t *vm, vlib_buffer_t *b, ip6_header_t *ip
   if (length > tunnel_mtu && lma.outer.hop_limit < 255)
     lma.outer.hop_limit++;
   mag_encapsulate (b, &lma, length, mag_first_word (ip),
-		   mag_entropy (mag_prefix_hash (&ip->src_address), ip), &v->next);
+		   mag_entropy (mag_prefix_hash (&ip->src_address), ip), 0, &v->next);
   v->outcome = MAG_OUTCOME_ENCAPSULATED;
   if (length > tunnel_mtu)
     {
@@ -190,17 +189,8 @@ mag_uplink_slow (vlib_main_t *vm, vlib_buffer_t *b, mag_verdict_t *v)
   const mag_binding_t *binding = &mm->bindings[v->binding_index];
   if (!mag_uplink_check_sender (vm, b, v))
     return 0;
-  if (b->flags & (VNET_BUFFER_F_GSO | VNET_BUFFER_F_OFFLOAD))
-    {
-      mag_verdict_drop (v, MAG_ERROR_OFFLOAD_NOT_SUPPORTED);
-      return 0;
-    }
-  if (length > vlib_buffer_length_in_chain (vm, b))
-    {
-      mag_verdict_drop (v, MAG_ERROR_BAD_LENGTH);
-      return 0;
-    }
-  mag_trim (vm, b, length);
+  if (!mag_uplink_is_whole (vm, b, length, v))
+    return 0;
   if (mag_is_anycast_address (mm, v->binding_index, &ip->dst_address))
     {
       vnet_buffer (b)->ip.fib_index = vec_elt (ip6_main.fib_index_by_sw_if_index, sw_if_index);
@@ -208,16 +198,14 @@ mag_uplink_slow (vlib_main_t *vm, vlib_buffer_t *b, mag_verdict_t *v)
       v->next = MAG_NEXT_LOCAL;
       return 0;
     }
-  if ((binding->flags & MAG_BINDING_F_LOCAL_ROUTING) &&
-      mag_uplink_deliver_locally (vm, b, ip, length, v))
+  u32 to = (binding->flags & MAG_BINDING_F_LOCAL_ROUTING) ? mag_uplink_local_destination (mm, ip) :
+							    ~0;
+  if (to != ~0)
     {
+      mag_uplink_deliver_locally (vm, b, ip, length, to, v);
       if (v->outcome == MAG_OUTCOME_DELIVERED)
-	{
-	  vlib_increment_combined_counter (&mm->up_counters, vm->thread_index,
-					   binding->counter_index, 1, length);
-	  vlib_node_increment_counter (vm, mag_uplink_ip6_node.index, MAG_ERROR_DELIVERED_LOCALLY,
-				       1);
-	}
+	vlib_increment_combined_counter (&mm->up_counters, vm->thread_index, binding->counter_index,
+					 1, length);
       return 0;
     }
   mag_uplink_encapsulate_slow (vm, b, ip, length, pool_elt_at_index (mm->lmas, binding->lma_index),
@@ -246,7 +234,7 @@ mag_uplink_is_plain (const mag_main_t *mm, const vlib_buffer_t *b, const ip6_hea
   int wrong_size = (length > b->current_length) | (length > lma->tunnel_mtu);
 
   return !(to_gateway | local | options | wrong_sender | wrong_size | (ip->hop_limit <= 1) |
-	   ((b->flags & MAG_UNUSUAL_BUFFER_FLAGS) != 0) | (binding->flags != 0));
+	   ((b->flags & MAG_UNUSUAL_BUFFER_FLAGS) != 0));
 }
 
 static_always_inline void
@@ -291,8 +279,9 @@ VLIB_NODE_FN (mag_uplink_ip6_node)
   u64 hashes[VLIB_FRAME_SIZE];
   u32 indices[VLIB_FRAME_SIZE];
   u32 *from = vlib_frame_vector_args (frame), n = frame->n_vectors;
-  u32 n_encapsulated = 0, now = vlib_time_now (vm);
-  mag_total_t total = { .lma_index = ~0 };
+  u32 now = vlib_time_now (vm);
+  mag_total_t total = { .counters = &mm->lma_up_counters, .lma_index = ~0 };
+  int may_go_straight = !adj_are_counters_enabled ();
 
   vlib_get_buffers (vm, from, bufs, n);
   mag_uplink_hash (bufs, hashes, n);
@@ -315,7 +304,8 @@ VLIB_NODE_FN (mag_uplink_ip6_node)
 	  const mag_lma_t *lma = &mm->lmas[binding->lma_index];
 	  u32 length = mag_ip6_length (ip);
 
-	  if (PREDICT_TRUE (mag_uplink_is_plain (mm, b, ip, binding, lma, mac, length)))
+	  if (PREDICT_TRUE (mag_uplink_is_plain (mm, b, ip, binding, lma, mac, length)) &&
+	      (PREDICT_TRUE (binding->flags == 0) || mag_uplink_local_destination (mm, ip) == ~0))
 	    {
 	      octets = length;
 	      if (PREDICT_FALSE (binding->last_seen != now))
@@ -325,28 +315,18 @@ VLIB_NODE_FN (mag_uplink_ip6_node)
 	      b->current_length = length;
 	      ip->hop_limit--;
 	      mag_encapsulate (b, lma, length, mag_first_word (ip), mag_entropy (hashes[i], ip),
-			       &v.next);
+			       may_go_straight, &v.next);
 	      v.outcome = MAG_OUTCOME_ENCAPSULATED;
 	    }
 	}
       if (PREDICT_FALSE (octets == 0))
 	octets = mag_uplink_slow (vm, b, &v);
       if (PREDICT_TRUE (octets != 0))
-	{
-	  n_encapsulated++;
-	  mag_total_add (vm, &mm->lma_up_counters, &total, mm->bindings[v.binding_index].lma_index,
-			 octets);
-	}
-      else if (v.error != MAG_NO_ERROR)
-	b->error = node->errors[v.error];
-      nexts[i] = v.next;
-      if (PREDICT_FALSE (b->flags & VLIB_BUFFER_IS_TRACED))
-	mag_trace (vm, node, b, ip, mac, &v);
+	mag_total_add (vm, &total, mm->bindings[v.binding_index].lma_index, octets);
+      nexts[i] = mag_packet_done (vm, node, b, ip, mac, &v);
     }
 
-  mag_total_flush (vm, &mm->lma_up_counters, &total);
-  vlib_node_increment_counter (vm, node->node_index, MAG_ERROR_ENCAPSULATED, n_encapsulated);
-  vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
+  mag_frame_done (vm, node, frame, nexts, MAG_ERROR_ENCAPSULATED, &total);
   return n;
 }
 

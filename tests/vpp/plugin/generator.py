@@ -19,10 +19,13 @@ PACKETS_PER_STREAM = 63
 class Port:
     """A packet generator interface, as VPP sees it and as its peer does."""
 
-    def __init__(self, vpp: VppProcess, number: int) -> None:
+    def __init__(self, vpp: VppProcess, number: int, *, segment_octets: int = 0) -> None:
+        """segment_octets: TCP comes in as from a NIC that leaves checksums and segments to us."""
         self._vpp = vpp
         self.number = number
-        self.sw_if_index = vpp.api.pg_create_interface(interface_id=number).sw_if_index
+        self.sw_if_index = vpp.api.pg_create_interface(
+            interface_id=number, gso_enabled=bool(segment_octets), gso_size=segment_octets
+        ).sw_if_index
         self.name = f"pg{number}"
         self.mac = str(self._details().l2_address)
         self._streams = 0

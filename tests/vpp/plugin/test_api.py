@@ -283,7 +283,7 @@ def test_trace_tells_what_became_of_a_packet(gateway: Gateway) -> None:
     gateway.send_and_expect(gateway.core, [down], gateway.access)
     trace = gateway.vpp.cli("show trace")
     gateway.vpp.cli("clear trace")
-    assert "encapsulated, next ip6-rewrite" in trace
+    assert "encapsulated, next pg2-output" in trace
     assert f"from {ALICE_MAC} on pg0, binding 17" in trace
     assert "dropped or answered: unknown source: no binding (uplink), next ip6-drop" in trace
     assert "delivered to the node, next pg0-output" in trace

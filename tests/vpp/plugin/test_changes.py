@@ -1,7 +1,11 @@
 """Routes, neighbors, interfaces, LMAs and bindings that change under traffic."""
 
+import re
+
 import pytest
+from scapy.layers.inet import TCP
 from scapy.layers.inet6 import IPv6
+from scapy.packet import Raw
 
 from vpp.plugin.gateway import (
     CORRESPONDENT,
@@ -143,6 +147,73 @@ def test_deleted_interface_takes_its_bindings_along(gateway: Gateway) -> None:
     assert gateway.lma(LMA).n_bindings == 1
     with pytest.raises(AssertionError):
         gateway.bind(gone)
+
+
+@pytest.mark.parametrize("octets", [100, 6000], ids=["checksum", "segments"])
+def test_packets_with_work_left_to_hardware_are_dropped_and_counted(
+    gateway: Gateway, octets: int
+) -> None:
+    """What offloads left undone would go out wrong: counted, so that an operator finds it."""
+    port = Port(gateway.vpp, 8, segment_octets=1000)
+    gateway.make_access_link(port.sw_if_index)
+    gateway.vpp.api.mag_access_interface_enable_disable(
+        sw_if_index=port.sw_if_index, enable=True, regular_table_id=0xFFFFFFFF
+    )
+    try:
+        alice = gateway.alice(sw_if_index=port.sw_if_index)
+        gateway.bind(alice)
+        frame = gateway.uplink(alice.address(), port=port, payload=TCP() / Raw(bytes(octets)))
+        gateway.send_and_expect_drop(port, stream(frame), "mag-uplink-ip6/offload_not_supported")
+        plain = gateway.uplink(alice.address(), port=port)
+        gateway.send_and_expect(port, stream(plain), gateway.core)
+    finally:
+        gateway.vpp.api.pg_delete_interface(sw_if_index=port.sw_if_index)
+
+
+def test_route_and_neighbor_come_and_go_under_traffic(any_gateway: Gateway) -> None:
+    """The way to the LMA changes while packets take it: VPP lives, every packet is counted, and
+    none is left in a wrong place: in the end all go out again."""
+    gateway = any_gateway
+    alice = gateway.alice()
+    gateway.bind(alice)
+    gateway.access.queue(
+        stream(gateway.uplink(alice.address())),
+        worker=gateway.vpp.workers - 1 if gateway.vpp.workers else None,
+        limit=ENDLESS_PACKETS,
+    )
+    gateway.vpp.cli("packet-generator enable-stream")
+    for turn in range(8 * ROUNDS):
+        gateway.route("2001:db8:b::/64", is_add=False)
+        gateway.route("2001:db8:b::/64")
+        gateway.add_neighbor(f"02:00:00:00:cc:{turn:02x}")
+        gateway.add_neighbor(f"02:00:00:00:cc:{turn:02x}", is_add=False)
+        gateway.add_neighbor()
+        gateway.set_mtu(gateway.core.sw_if_index, 1400 if turn % 2 == 0 else 9000)
+    gateway.vpp.cli("packet-generator disable-stream")
+    delete_streams(gateway.vpp)
+    [details] = gateway.bindings()
+    counters = gateway.vpp.error_counters()
+    assert set(counters) == {"mag-uplink-ip6/encapsulated"}
+    assert details.up_packets == counters["mag-uplink-ip6/encapsulated"] > 0
+    gateway.vpp.forget_counters()
+    frames = stream(gateway.uplink(alice.address()))
+    received = gateway.send_and_expect(gateway.access, frames, gateway.core)
+    assert {p.dst for p in received} == {NEXT_HOP_MAC}
+
+
+def test_adjacency_counters_count_tunnel_packets(gateway: Gateway) -> None:
+    """Once they are on, packets take VPP's own way out."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    frames = stream(gateway.uplink(alice.address()))
+    gateway.vpp.cli("adjacency counters enable")
+    try:
+        gateway.send_and_expect(gateway.access, frames, gateway.core)
+        shown = re.search(rf"\[@(\d+)\] ipv6 via {NEXT_HOP} ", gateway.vpp.cli("show adj"))
+        assert shown is not None
+        assert "counts:[63:" in gateway.vpp.cli(f"show adj {shown[1]}")
+    finally:
+        gateway.vpp.cli("adjacency counters disable")
 
 
 def test_disabled_access_link_takes_its_bindings_along(gateway: Gateway) -> None:

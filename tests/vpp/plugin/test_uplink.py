@@ -23,6 +23,7 @@ pytestmark = pytest.mark.vpp
 UNKNOWN_SOURCE = "mag-uplink-ip6/unknown_source"
 
 
+@pytest.mark.requirement("FWD-13", "FWD-15", "T2473-01", "T2473-08")
 def test_bound_source_goes_into_tunnel(any_gateway: Gateway) -> None:
     """FWD-13, FWD-15, T2473-01, T2473-08: outer Proxy-CoA to LMAA, inner hop limit less one."""
     alice = any_gateway.alice()
@@ -259,6 +260,7 @@ def test_address_beside_gateway_address_is_tunnelled(gateway: Gateway) -> None:
     gateway.send_and_expect(gateway.access, stream(frame), gateway.core)
 
 
+@pytest.mark.requirement("FWD-11", "LR-02")
 def test_local_destination_goes_through_tunnel_by_default(any_gateway: Gateway) -> None:
     """FWD-11, LR-02: without local routing both directions are seen at the LMA."""
     alice, bob = any_gateway.alice(), any_gateway.bob()
@@ -267,6 +269,7 @@ def test_local_destination_goes_through_tunnel_by_default(any_gateway: Gateway) 
     any_gateway.send_and_expect(any_gateway.access, stream(frame), any_gateway.core)
 
 
+@pytest.mark.requirement("LR-01", "FWD-12")
 def test_local_routing_delivers_straight(any_gateway: Gateway) -> None:
     """LR-01, FWD-12: both nodes allow it; hop limit less one, counted for both."""
     alice, bob = any_gateway.alice(local_routing=True), any_gateway.bob(local_routing=True)
@@ -282,12 +285,45 @@ def test_local_routing_delivers_straight(any_gateway: Gateway) -> None:
     assert counted[alice.binding_id].up_packets == counted[bob.binding_id].down_packets == 63
 
 
+@pytest.mark.requirement("LR-03", "LR-05")
 def test_local_routing_needs_both_nodes(gateway: Gateway) -> None:
     """LR-03, LR-05: one node without the flag keeps its traffic at its LMA."""
     alice, bob = gateway.alice(local_routing=True), gateway.bob()
     gateway.bind(alice, bob)
     frame = gateway.uplink(alice.address(), bob.address())
     gateway.send_and_expect(gateway.access, stream(frame), gateway.core)
+
+
+@pytest.mark.requirement("FWD-06", "FWD-07", "FWD-08")
+@pytest.mark.parametrize("local_routing", [False, True])
+def test_regular_node_reaches_local_node_by_its_lma_or_straight(
+    gateway: Gateway, local_routing: bool
+) -> None:
+    """FWD-06 to FWD-08: without local routing natively towards the LMA that anchors the prefix."""
+    bob = gateway.bob(local_routing=local_routing)
+    gateway.bind(bob)
+    gateway.vpp.api.mag_access_interface_enable_disable(
+        sw_if_index=gateway.access.sw_if_index, enable=True, regular_table_id=0
+    )
+    gateway.route("2001:db8:1::/48")
+    try:
+        frame = gateway.uplink("2001:db8:9::5", bob.address(), hlim=7)
+        out = gateway.other_access if local_routing else gateway.core
+        for packet in gateway.send_and_expect(gateway.access, stream(frame), out):
+            assert (packet[IPv6].nh, packet[IPv6].hlim) == (17, 6)
+            assert packet.dst == (BOB_MAC if local_routing else NEXT_HOP_MAC)
+    finally:
+        gateway.route("2001:db8:1::/48", is_add=False)
+
+
+@pytest.mark.requirement("FWD-13")
+def test_local_routing_leaves_other_destinations_to_the_tunnel(any_gateway: Gateway) -> None:
+    """FWD-13: also destinations in nobody's prefix and in that of a node without the permission."""
+    alice, bob = any_gateway.alice(local_routing=True), any_gateway.bob()
+    any_gateway.bind(alice, bob)
+    frames = [any_gateway.uplink(alice.address(), to) for to in (CORRESPONDENT, bob.address())]
+    received = any_gateway.send_and_expect(any_gateway.access, frames * 31, any_gateway.core)
+    assert {p[IPv6].dst for p in received} == {LMA}
 
 
 def test_regular_node_is_routed_where_link_offers_it(gateway: Gateway) -> None:
