@@ -27,10 +27,12 @@ from vpp.plugin.gateway import (
     Gateway,
     stream,
 )
+from vpp.plugin.generator import delete_streams, run
 
 pytestmark = pytest.mark.vpp
 
 NOT_ECT, ECT_1, ECT_0, CE = range(4)
+HAND_OFF_BURST = 256 * 2000
 
 
 def limit_header(*options: Packet) -> IPv6ExtHdrDestOpt:
@@ -41,6 +43,7 @@ def limit_header(*options: Packet) -> IPv6ExtHdrDestOpt:
 LIMIT = HBHOptUnknown(otype=4, optlen=1, optdata=b"\4")
 
 
+@pytest.mark.requirement("FWD-01", "FWD-02")
 def test_tunnelled_packet_reaches_its_node(any_gateway: Gateway) -> None:
     """FWD-01, FWD-02: the right link and MAC, without the outer header, hop limit less one."""
     alice, bob = any_gateway.alice(), any_gateway.bob()
@@ -104,6 +107,7 @@ def test_options_not_to_be_skipped_drop_the_packet(gateway: Gateway, otype: int)
     gateway.send_and_expect_drop(gateway.core, stream(frame), "mag-downlink-ip6/bad_tunnel_header")
 
 
+@pytest.mark.requirement("TUN-16", "TUN-17")
 @pytest.mark.parametrize("outer", range(4))
 @pytest.mark.parametrize("inner", range(4))
 def test_inner_ecn_follows_full_functionality(gateway: Gateway, inner: int, outer: int) -> None:
@@ -118,6 +122,7 @@ def test_inner_ecn_follows_full_functionality(gateway: Gateway, inner: int, oute
     assert {p[IPv6].tc for p in received} == {0xB8 | (CE if outer == CE else inner)}
 
 
+@pytest.mark.requirement("FWD-04")
 def test_unknown_inner_destination_is_dropped_silently(any_gateway: Gateway) -> None:
     """FWD-04, INT-15: counted, no ICMP to anyone, never back to the core."""
     frame = any_gateway.tunnelled(any_gateway.to_node("2001:db8:1:99::5"))
@@ -191,6 +196,7 @@ def test_access_mtu_is_answered_to_the_core(gateway: Gateway) -> None:
     gateway.send_and_expect(gateway.core, [gateway.tunnelled(inner)], gateway.access)
 
 
+@pytest.mark.requirement("FWD-03", "T2473-02", "T2473-15")
 def test_fragmented_tunnel_packets_arrive_whole(any_gateway: Gateway) -> None:
     """T2473-02, T2473-15: outer fragments are reassembled, then decapsulated."""
     alice = any_gateway.alice()
@@ -278,6 +284,34 @@ def test_hand_off_spreads_nodes_and_keeps_order(two_worker_gateway: Gateway) -> 
         ]
     assert sum(per_thread) == 63
     assert sum(1 for packets in per_thread if packets) == 2
+
+
+def test_congested_hand_off_drops_and_counts(two_worker_gateway: Gateway) -> None:
+    """More than the other worker takes: counted, the rest delivered, no buffer lost."""
+    gateway = two_worker_gateway
+    bindings = []
+    for number in range(16):
+        binding = gateway.alice(prefixes=[f"2001:db8:4:{number:x}::/64"])
+        binding.binding_id = 100 + number
+        bindings.append(binding)
+    gateway.bind(*bindings)
+    buffers = gateway.vpp.buffers_in_use()
+    frames = [gateway.tunnelled(gateway.to_node(b.address())) for b in bindings] * 16
+    gateway.core.queue(frames, worker=0, limit=HAND_OFF_BURST)
+    run(gateway.vpp, ())
+    delete_streams(gateway.vpp)
+
+    def total() -> int:
+        return sum(gateway.vpp.error_counters().values())
+
+    gateway.vpp.wait_until(lambda: total() == HAND_OFF_BURST)
+    counters = gateway.vpp.error_counters()
+    assert set(counters) <= {
+        "mag-downlink-ip6/decapsulated",
+        "mag-downlink-hand-off-ip6/hand_off_congested",
+    }
+    assert counters["mag-downlink-ip6/decapsulated"] > 0
+    gateway.vpp.wait_until(lambda: gateway.vpp.buffers_in_use() <= buffers)
 
 
 def test_hand_off_leaves_other_packets_alone(two_worker_gateway: Gateway) -> None:

@@ -43,6 +43,7 @@ def one_through(gateway: Gateway, **fields: object) -> IPv6:
     return packet[IPv6]
 
 
+@pytest.mark.requirement("TUN-14", "TUN-15")
 @pytest.mark.parametrize(
     ("inner", "outer"), [(NOT_ECT, NOT_ECT), (ECT_1, ECT_1), (ECT_0, ECT_0), (CE, ECT_0)]
 )
@@ -56,6 +57,7 @@ def test_outer_ecn_follows_full_functionality(gateway: Gateway, inner: int, oute
         assert packet[IPv6].payload.tc == inner
 
 
+@pytest.mark.requirement("T2473-09")
 @pytest.mark.parametrize(
     ("settings", "traffic_class"),
     [
@@ -73,6 +75,7 @@ def test_outer_dscp_is_configured_or_copied(
     assert one_through(gateway, tc=10 << 2 | ECT_0).tc == traffic_class | ECT_0
 
 
+@pytest.mark.requirement("T2473-10")
 def test_outer_flow_label_is_configured_or_copied(gateway: Gateway) -> None:
     """T2473-10: 0 by default."""
     gateway.bind(gateway.alice())
@@ -96,6 +99,7 @@ def test_outer_flow_label_as_entropy_tells_flows_apart(gateway: Gateway) -> None
     assert len(set(labels)) > 28
 
 
+@pytest.mark.requirement("T2473-08")
 def test_outer_hop_limit_is_configured(gateway: Gateway) -> None:
     """T2473-08: whatever the inner one is."""
     gateway.set_lma(hop_limit=5)
@@ -129,6 +133,7 @@ def test_configured_limit_goes_out_with_every_packet(gateway: Gateway) -> None:
         assert (inner.src, inner.plen) == (alice.address(), frame[IPv6].plen or len(frame[UDP]))
 
 
+@pytest.mark.requirement("T2473-04")
 @pytest.mark.parametrize("configured", [False, True])
 def test_inner_limit_is_decremented(gateway: Gateway, configured: bool) -> None:
     """T2473-04: an inner limit n gives an outer n - 1, whatever is configured."""
@@ -143,6 +148,7 @@ def test_inner_limit_is_decremented(gateway: Gateway, configured: bool) -> None:
         assert limit_of(one_through(gateway, payload=header / UDP() / Raw(b"x" * 20))) == 8
 
 
+@pytest.mark.requirement("T2473-03")
 def test_inner_limit_zero_is_answered(gateway: Gateway) -> None:
     """T2473-03: Parameter Problem code 0, pointer at the limit octet."""
     alice = gateway.alice()
@@ -166,6 +172,7 @@ def test_options_without_limit_are_tunnelled_as_they_are(gateway: Gateway) -> No
         assert one_through(gateway, payload=payload).nh == 41
 
 
+@pytest.mark.requirement("T2473-12")
 def test_largest_packet_fits_and_next_is_answered(gateway: Gateway) -> None:
     """T2473-12, MTU-13: 1460 of 1500 pass; one more gives Packet Too Big 1460."""
     alice = gateway.alice()
@@ -190,6 +197,7 @@ def test_packet_too_big_counts_octets_of_limit_option(gateway: Gateway) -> None:
     assert packet[ICMPv6PacketTooBig].mtu == 1452
 
 
+@pytest.mark.requirement("T2473-12")
 def test_packet_too_big_is_never_below_minimum_mtu(gateway: Gateway) -> None:
     """INT-13: tunnel MTU 1240, Packet Too Big 1280."""
     gateway.set_lma(tunnel_mtu=1240)
@@ -200,6 +208,7 @@ def test_packet_too_big_is_never_below_minimum_mtu(gateway: Gateway) -> None:
     assert packet[ICMPv6PacketTooBig].mtu == 1280
 
 
+@pytest.mark.requirement("T2473-13", "T2473-15")
 @pytest.mark.parametrize("limit", [False, True])
 def test_minimum_mtu_packet_goes_out_in_fragments(gateway: Gateway, limit: bool) -> None:
     """T2473-13, T2473-15: 1280 octets over a path of 1280 go out as two outer fragments."""

@@ -126,6 +126,11 @@ class VppProcess(vpp_process.VppProcess):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
 
+    def buffers_in_use(self) -> int:
+        """Packet buffers that are neither free nor in a thread's cache."""
+        *_, line = self.cli("show buffers").strip().splitlines()
+        return int(line.split()[-1])
+
     @contextlib.contextmanager
     def statistics(self) -> Iterator[VPPStats]:
         """The stats segment."""
