@@ -8,6 +8,7 @@ import pytest
 
 from daemon.conftest import running
 from mag.daemon.gateway import Adapters, Gateway
+from mag.daemon.presence import LOOK_AFTER_S
 from mag.dataplane.base import DataplaneError
 from mag.protocol.registration import RegistrationState
 from mag.wire.neighbor_solicitation import NEIGHBOR_SOLICITATION, NeighborSolicitation
@@ -132,3 +133,18 @@ async def test_packet_path_that_is_away_says_nothing_of_its_nodes(
             await path.has_told_all.wait()
         await until(lambda: not gateway.presence.is_looking)
         assert world.transport.sent == []
+
+
+@pytest.mark.requirement("RTX-05")
+async def test_node_without_service_is_heard_though_the_packet_path_has_no_stamp_of_it(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = StampingPath(world)
+    path.seen = [None] * len(LOOK_AFTER_S)
+    adapters = path.adapters()
+    monkeypatch.setattr(world, "adapters", lambda: adapters)
+    async with running(world) as gateway:
+        port = await doubtful(gateway, world)
+        await until(lambda: solicitations(port))
+        port.frame(MN1_MAC)
+        await until(lambda: world.transport.sent)

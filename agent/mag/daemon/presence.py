@@ -56,6 +56,9 @@ class PresenceProber:
         binding = probe.binding
         port = self._ports[binding.access_interface]
         is_sent = True
+        if self._idle_s is not None:
+            # Such a path has stamps for nodes with service only; what others say comes to the port.
+            port.forget(binding.mn_link_layer_id)
         if probe.node_address is not None:
             solicitation = NeighborSolicitation(
                 self._source,
