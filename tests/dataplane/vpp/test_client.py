@@ -184,9 +184,11 @@ async def test_vpp_that_comes_back_is_restored_however_often_that_fails(vpp: Fak
     await client.connect()
     reports: list[str] = []
     done = asyncio.Event()
+    may_restore = asyncio.Event()
     failures = [DataplaneError("open", "core is not there yet")]
 
     async def restore() -> None:
+        await may_restore.wait()
         await client.connect()
         if failures:
             raise failures.pop()
@@ -208,6 +210,8 @@ async def test_vpp_that_comes_back_is_restored_however_often_that_fails(vpp: Fak
     await vpp.stop()
     await until(lambda: "VPP closed the connection" in reports)
     assert (client.absence, client.times_lost) == ("VPP closed the connection", 1)
+    may_restore.set()
+    await until(lambda: client.absence.startswith(("there is no such socket", "nobody listens")))
     await vpp.start()
     async with asyncio.timeout(10):
         await done.wait()

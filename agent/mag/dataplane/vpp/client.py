@@ -16,6 +16,7 @@ DEFAULT_WINDOW: Final = 64
 """Requests under way at once; more wait their turn."""
 FIRST_RETRY_S: Final = 0.05
 LAST_RETRY_S: Final = 0.25
+_NOT_CONNECTED: Final = "not connected"
 """VPP is a local socket: asking often costs little, and every node waits for it."""
 
 
@@ -39,7 +40,7 @@ class VppClient:
         self._window = window
         self._definitions: MessageDefinitions | None = None
         self._connection: Connection | None = None
-        self._absence = "not connected"
+        self._absence = _NOT_CONNECTED
         self._unexpected_before = 0
         self._event_handlers: defaultdict[str, list[EventHandler]] = defaultdict(list)
 
@@ -92,6 +93,7 @@ class VppClient:
 
     async def close(self) -> None:
         """End the connection. What we made in VPP stays; event registrations go."""
+        self._absence = self.absence or _NOT_CONNECTED
         connection, self._connection = self._connection, None
         if connection is not None:
             self._unexpected_before += connection.unexpected
@@ -100,7 +102,7 @@ class VppClient:
     async def lost(self) -> str:
         """Wait until there is no connection; why."""
         if self._connection is None:
-            return "not connected"
+            return _NOT_CONNECTED
         return await asyncio.shield(self._connection.ended)
 
     def on_event(self, message: str, handler: EventHandler) -> None:
@@ -137,7 +139,7 @@ class VppClient:
 
     def _connected(self, message: str) -> Connection:
         if self._connection is None:
-            raise VppLostError(message, "not connected")
+            raise VppLostError(message, _NOT_CONNECTED)
         return self._connection
 
 
