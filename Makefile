@@ -110,6 +110,10 @@ conformance: build install-test-dep ## Requirements against the tests that show 
 	@$(AS_ROOT) $(PYTEST) -q --junitxml=build/conformance.xml $(ARGS)
 	@$(BIN)/python scripts/conformance --results build/conformance.xml
 
+.PHONY: mutants
+mutants: build ## Break one rule at a time; its tests must notice: make mutants ARGS="PBA RTX-06"
+	@$(BIN)/python scripts/mutants $(ARGS)
+
 .PHONY: docs
 docs: build ## Redraw the pages that come from the code
 	@$(BIN)/python scripts/draw-state-machine > docs/state-machine.md

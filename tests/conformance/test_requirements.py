@@ -1,7 +1,5 @@
 """The conformance list, the marks of the tests, and the page that is made of both."""
 
-import importlib.machinery
-import importlib.util
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from conformance.requirement_list import Requirement, load
+from support.script import load_script
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "scripts" / "conformance"
@@ -27,13 +26,7 @@ MARKED = {NODE_ID: ("PBA-13",)}
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    """scripts/conformance, which has no suffix to be imported by."""
-    loader = importlib.machinery.SourceFileLoader("conformance_tool", str(TOOL))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return load_script("conformance")
 
 
 @pytest.fixture(scope="module")
