@@ -114,6 +114,13 @@ conformance: build install-test-dep ## Requirements against the tests that show 
 mutants: build ## Break one rule at a time; its tests must notice: make mutants ARGS="PBA RTX-06"
 	@$(BIN)/python scripts/mutants $(ARGS)
 
+.PHONY: fuzz
+fuzz: build ## Octets that break the codec: make fuzz ARGS="-max_total_time=600"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[fuzz]" >&2
+	@for target in mobility_header neighbor_discovery; do
+	  PYTHONPATH=agent:tests $(BIN)/python -m fuzz $$target -max_total_time=60 -print_final_stats=1 $(ARGS)
+	done
+
 .PHONY: docs
 docs: build ## Redraw the pages that come from the code
 	@$(BIN)/python scripts/draw-state-machine > docs/state-machine.md
@@ -121,7 +128,7 @@ docs: build ## Redraw the pages that come from the code
 	@$(BIN)/python scripts/conformance >/dev/null
 
 .PHONY: ci
-ci: lint types arch test ## What .ci/run calls
+ci: lint types arch test fuzz ## What .ci/run calls
 
 .PHONY: clean
 clean: ## Remove what was built
