@@ -159,7 +159,7 @@ def test_sequence_numbers_rise_over_all_nodes(gateway: MobileAccessGateway) -> N
     assert sequences == [(sequences[0] + step) & 0xFFFF for step in range(3)]
 
 
-@pytest.mark.requirement("TS-07")
+@pytest.mark.requirement("TS-07", "RTX-08")
 def test_timestamps_are_never_equal(gateway: MobileAccessGateway) -> None:
     """INT-07, also when the clock steps back a little."""
     ticks = []
@@ -170,7 +170,7 @@ def test_timestamps_are_never_equal(gateway: MobileAccessGateway) -> None:
     assert ticks[0] < ticks[1] < ticks[2]
 
 
-@pytest.mark.requirement("PBA-25", "PBA-27", "PBA-29", "PBA-30", "HNE-06")
+@pytest.mark.requirement("TS-05")
 def test_clock_that_was_far_ahead_is_followed_when_it_is_right_again(
     gateway: MobileAccessGateway,
 ) -> None:
@@ -181,6 +181,7 @@ def test_clock_that_was_far_ahead_is_followed_when_it_is_right_again(
     assert only_option(read_update(message), TimestampOption).ticks == int(UTC * 65536)
 
 
+@pytest.mark.requirement("PBA-25", "PBA-27", "PBA-29", "PBA-30", "HNE-06")
 def test_acceptance_brings_tunnel_forwarding_and_then_the_advertisement(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:

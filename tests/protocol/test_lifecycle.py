@@ -72,6 +72,19 @@ def test_silent_lma_is_asked_again_at_doubling_intervals_for_ever(
     assert sequences == [(sequences[0] + i) & 0xFFFF for i in range(len(sequences))]
 
 
+@pytest.mark.requirement("RTX-04")
+def test_refresh_is_retransmitted_until_it_is_answered(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """RTX-04: from its due time on at doubling intervals, the service going on."""
+    establish(gateway, lma)
+    sent = run_until(gateway, 2900.0)
+    assert [moment for moment, _ in sent] == pytest.approx([2880, 2881, 2883, 2887, 2895])
+    assert lma.serve(gateway, 2900.0) == 0
+    (entry,) = gateway.binding_update_list
+    assert (entry.state, entry.is_serving) == (RegistrationState.REFRESHING, True)
+
+
 @pytest.mark.requirement("RTX-08")
 def test_retransmission_carries_a_newer_timestamp(gateway: MobileAccessGateway) -> None:
     """RTX-08."""

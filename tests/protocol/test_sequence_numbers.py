@@ -237,7 +237,7 @@ def test_out_of_window_means_nothing_while_timestamps_order(lma: FakeLma) -> Non
     assert gateway.messages_to_send(0.1, UTC) == []
 
 
-@pytest.mark.requirement("SEQ-06")
+@pytest.mark.requirement("SEQ-06", "BUL-14")
 def test_numbers_up_to_32768_behind_the_last_are_not_greater() -> None:
     """RFC 6275 §9.5.1: its own case, the last accepted number being 15."""
     not_greater = [number for number in range(0x10000) if not is_greater_sequence(number, 15)]
