@@ -80,7 +80,16 @@ CASES = [
     (
         "policy/realms/example.net",
         None,
-        ("removed", {"lma": "lma1", "lifetime_s": 1800, "local_routing": False}, None),
+        (
+            "removed",
+            {
+                "lma": "lma1",
+                "lifetime_s": 1800,
+                "prefix_lifetime_s": 604800,
+                "local_routing": False,
+            },
+            None,
+        ),
     ),
     ("policy/nodes/alice@example.net/lifetime_s", None, ("changed", 600, None)),
     ("policy/default/lifetime_s", "4000", ("changed", 3600, 4000)),

@@ -61,13 +61,22 @@ def test_plain_values_are_those_of_the_file() -> None:
                 "link_layer_addresses": ["02:00:00:00:00:01"],
                 "home_network_prefixes": ["2001:db8:1:1::/64"],
                 "lifetime_s": 600,
+                "prefix_lifetime_s": 86400,
                 "local_routing": True,
             }
         },
-        "realms": {"example.net": {"lma": "lma1", "lifetime_s": 1800, "local_routing": False}},
+        "realms": {
+            "example.net": {
+                "lma": "lma1",
+                "lifetime_s": 1800,
+                "prefix_lifetime_s": 604800,
+                "local_routing": False,
+            }
+        },
         "default": {
             "lma": "lma1",
             "lifetime_s": 3600,
+            "prefix_lifetime_s": 2592000,
             "local_routing": False,
             "mn_id_from_link_layer_address": "{mac}@visitors.example.net",
         },

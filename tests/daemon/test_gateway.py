@@ -509,3 +509,15 @@ async def test_monitor_is_told_what_happens(
     assert told == ["attachment_detected", "proxy_binding_update_sent"]
     gateway.stream.close()
     assert all([entry["at"] async for entry in events])  # it comes to its end
+
+
+@pytest.mark.requirement("HNE-03", "ACFG-03")
+async def test_two_gateways_of_a_domain_tell_a_node_the_same(world: FakeWorld) -> None:
+    """Another gateway, another access link and technology: octet by octet the same."""
+    other = FakeWorld(configuration(CONFIGURATION.replace(b"identity: mag1", b"identity: mag2")))
+    told = []
+    for each, link in ((world, "access1"), (other, "access2")):
+        async with running(each):
+            await attached(each, link=link)
+            told.append(each.ports[link].sent[0][0])
+    assert told[0] == told[1]

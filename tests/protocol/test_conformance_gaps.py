@@ -11,6 +11,7 @@ from mag.protocol import settings as constants
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import HandoffHint
 from mag.protocol.events import (
+    AdvertisePrefixes,
     BindingEstablished,
     BindingRejected,
     ForwardingUnwanted,
@@ -393,12 +394,19 @@ def test_binding_error_without_a_binding_changes_nothing(
 
 
 @pytest.mark.requirement("HNE-07")
-def test_configured_prefix_lifetimes_are_advertised_for_every_prefix() -> None:
+def test_configured_prefix_lifetimes_are_advertised_for_every_prefix(lma: FakeLma) -> None:
     """RFC 5213 §6.7."""
     chosen = RouterAdvertisementSettings(valid_lifetime_s=7200, preferred_lifetime_s=1800)
+    gateway = make_gateway(router_advertisement=chosen)
+    gateway.attach(attachment(), profile(home_network_prefixes=THREE_PREFIXES), 0.0)
+    lma.serve(gateway, 0.0)
+    (entry,) = gateway.binding_update_list
+    gateway.forwarding_ready(entry.binding_id, 0.0)
+    (due,) = of_type(gateway.events(), AdvertisePrefixes)
+    assert isinstance(due, AdvertisePrefixes)
     packet = advertisement(
-        settings(router_advertisement=chosen),
-        THREE_PREFIXES,
+        gateway.settings,
+        due,
         tunnel_mtu_octets=1460,
         access_mtu_octets=1500,
     )

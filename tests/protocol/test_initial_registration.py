@@ -256,3 +256,32 @@ def test_forwarding_confirmed_for_a_binding_that_is_gone_is_no_matter(
     gateway.clear(4711, now=0.0)
     gateway.router_solicited(4711, now=0.0)
     assert gateway.events() == []
+
+
+@pytest.mark.requirement("PROF-08", "HNE-04", "HNE-09")
+@pytest.mark.parametrize(
+    ("of_the_node", "told"),
+    [(None, (2592000, 604800)), (7200, (7200, 7200)), (2**32 - 1, (2**32 - 1, 604800))],
+)
+def test_prefixes_live_as_long_as_the_profile_says_or_the_domain(
+    gateway: MobileAccessGateway, lma: FakeLma, of_the_node: int | None, told: tuple[int, int]
+) -> None:
+    gateway.attach(attachment(), profile(prefix_lifetime_s=of_the_node), 0.0)
+    lma.serve(gateway, 0.0)
+    (entry,) = gateway.binding_update_list
+    gateway.forwarding_ready(entry.binding_id, 0.0)
+    (advertised,) = of_type(gateway.events(), AdvertisePrefixes)
+    assert isinstance(advertised, AdvertisePrefixes)
+    assert (advertised.valid_lifetime_s, advertised.preferred_lifetime_s) == told
+
+
+@pytest.mark.requirement("HNE-04")
+def test_lifetime_of_prefixes_that_policy_changes_is_told_at_once(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    binding_id = establish(gateway, lma)
+    gateway.change_profile(binding_id, profile(prefix_lifetime_s=7200), 100.0)
+    gateway.handle_timer(100.0)
+    (advertised,) = of_type(gateway.events(), AdvertisePrefixes)
+    assert isinstance(advertised, AdvertisePrefixes)
+    assert advertised.valid_lifetime_s == 7200

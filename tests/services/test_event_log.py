@@ -67,7 +67,7 @@ ABOUT_BINDINGS: list[tuple[Event, str]] = [
     (ForwardingWanted(BINDING), "forwarding_wanted"),
     (ForwardingInstalled(BINDING, 0.5), "forwarding_installed"),
     (ForwardingUnwanted(BINDING), "forwarding_unwanted"),
-    (AdvertisePrefixes(BINDING), "router_advertisement_due"),
+    (AdvertisePrefixes(BINDING, 7200, 3600), "router_advertisement_due"),
     (WithdrawPrefixes(BINDING, BINDING.home_network_prefixes, True), "prefix_withdrawal_due"),
     (ProbeNode(BINDING, IPv6Address("fe80::1"), 1), "node_asked_for"),
 ]

@@ -4,6 +4,8 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from mag.protocol.events import AdvertisePrefixes, Binding
+from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
 from mag.services.router_advertisement import advertised_mtu, advertisement, withdrawal
 from mag.wire.ipv6 import IPv6Packet
@@ -11,6 +13,16 @@ from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 
 SETTINGS = ProtocolSettings(IPv6Address("2001:db8:0:a::1"))
 PREFIXES = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
+BINDING = Binding(
+    1,
+    b"mn1@example.net",
+    "access1",
+    bytes.fromhex("020000000001"),
+    IPv6Address("2001:db8:0:b::1"),
+    RegistrationState.ACTIVE,
+    PREFIXES,
+)
+DUE = AdvertisePrefixes(BINDING, 2592000, 604800)
 
 
 @pytest.mark.requirement(
@@ -30,7 +42,7 @@ PREFIXES = (IPv6Network("2001:db8:1::/64"), IPv6Network("2001:db8:2::/64"))
 )
 def test_advertisement_tells_prefixes_router_and_mtu() -> None:
     """RA-03, RA-07, RA-08, DR-02, DR-03, ND-03, IID-01, IID-02."""
-    packet = advertisement(SETTINGS, PREFIXES, tunnel_mtu_octets=1460, access_mtu_octets=1500)
+    packet = advertisement(SETTINGS, DUE, tunnel_mtu_octets=1460, access_mtu_octets=1500)
     header = IPv6Packet.decode(packet)
     assert header.source == IPv6Address("fe80::200:5eff:fe00:5213")
     assert header.destination == IPv6Address("ff02::1")

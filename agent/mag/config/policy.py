@@ -6,6 +6,7 @@ from pydantic import Field
 
 from mag.config.section import Section
 from mag.config.values import (
+    Between,
     HomeNetworkPrefix,
     Lifetime,
     LinkLayerAddress,
@@ -24,6 +25,8 @@ class RealmPolicy(Section):
     """Name of an entry of `lmas`."""
     lifetime_s: Lifetime | None = None
     """Requested binding lifetime; None takes the protocol section's."""
+    prefix_lifetime_s: Annotated[int, Between(0, 2**32 - 1)] | None = None
+    """Valid lifetime in Router Advertisements; None takes the router_advertisement section's."""
     local_routing: Switch | None = None
     """Overrides the protocol section's (RFC 5213 §9.2); None takes it."""
 

@@ -74,10 +74,12 @@ class PolicyDirectory:
             return None
         lifetimes = (entry.lifetime_s for entry in rules if entry.lifetime_s is not None)
         switches = (entry.local_routing for entry in rules if entry.local_routing is not None)
+        of_prefixes = (e.prefix_lifetime_s for e in rules if e.prefix_lifetime_s is not None)
         return PolicyProfile(
             mn_id=mn_id,
             lma_address=self._lma_addresses[lma],
             home_network_prefixes=prefixes,
             lifetime_s=next(lifetimes, None),
+            prefix_lifetime_s=next(of_prefixes, None),
             local_routing=next(switches, self._local_routing),
         )

@@ -320,8 +320,8 @@ class Gateway:
             case ForwardingInstalled(binding, setup_s):
                 self.metrics.setup_seconds.observe(setup_s)
                 self.attachments.settled(binding.binding_id)
-            case AdvertisePrefixes(binding):
-                self._advertise(binding)
+            case AdvertisePrefixes() as due:
+                self._advertise(due)
             case WithdrawPrefixes() as withdrawal:
                 self._withdraw(withdrawal)
             case ProbeNode() as probe:
@@ -360,11 +360,12 @@ class Gateway:
             query = wake_up(self.core.settings.fixed_mag_link_local_address)
             self.ports[interface].send(query, mn_link_layer_address)
 
-    def _advertise(self, binding: Binding) -> None:
+    def _advertise(self, due: AdvertisePrefixes) -> None:
+        binding = due.binding
         tunnel_mtu = self.tunnel_mtus[binding.lma_address]
         packet = router_advertisement.advertisement(
             self.core.settings,
-            binding.home_network_prefixes,
+            due,
             tunnel_mtu_octets=tunnel_mtu,
             access_mtu_octets=self._access_mtus.get(binding.access_interface, tunnel_mtu),
         )

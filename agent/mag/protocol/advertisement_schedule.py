@@ -1,8 +1,9 @@
-"""When Router Advertisements to a node are due (RFC 4861 §6.2.4, §6.2.6)."""
+"""When Router Advertisements to a node are due, and how long its prefixes live (RFC 4861 §6.2)."""
 
 import random
 from typing import Final
 
+from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.settings import RouterAdvertisementSettings
 
 MAX_INITIAL_RTR_ADVERT_INTERVAL_S: Final = 16.0
@@ -20,6 +21,13 @@ class AdvertisementSchedule:
     def reconfigure(self, settings: RouterAdvertisementSettings) -> None:
         """Draw from these bounds from now on."""
         self._settings = settings
+
+    def prefix_lifetimes_s(self, profile: PolicyProfile) -> tuple[int, int]:
+        """Valid and preferred lifetime of a node's prefixes: its own, or the domain's."""
+        valid_s = profile.prefix_lifetime_s
+        if valid_s is None:
+            valid_s = self._settings.valid_lifetime_s
+        return valid_s, min(valid_s, self._settings.preferred_lifetime_s)
 
     def until_next_s(self, already_sent: int) -> float:
         """The wait after an advertisement; the first few follow each other closely."""

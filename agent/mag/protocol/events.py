@@ -164,6 +164,10 @@ class AdvertisePrefixes:
     """Send the node a Router Advertisement with its prefixes now."""
 
     binding: Binding
+    valid_lifetime_s: int
+    """Of every prefix of the session."""
+    preferred_lifetime_s: int
+    """Not above the valid lifetime."""
 
 
 @dataclass(frozen=True, slots=True)

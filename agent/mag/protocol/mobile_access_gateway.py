@@ -242,7 +242,10 @@ class MobileAccessGateway:
             return
         self.keep(binding_id, LossReason.RECONFIGURED)
         is_other_way = profile.local_routing is not entry.profile.local_routing
+        is_other_lifetime = profile.prefix_lifetime_s != entry.profile.prefix_lifetime_s
         entry.profile = profile
+        if is_other_lifetime:
+            self._service.advertise_again(entry, now)
         if is_other_way:
             self._service.reroute(entry)
         if not entry.home_network_prefixes:

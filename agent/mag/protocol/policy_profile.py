@@ -21,5 +21,7 @@ class PolicyProfile:
     """Static prefixes to ask for; empty asks the LMA to assign."""
     lifetime_s: int | None = None
     """Requested binding lifetime; None takes the domain's."""
+    prefix_lifetime_s: int | None = None
+    """Valid lifetime of its prefixes in Router Advertisements; None takes the domain's."""
     local_routing: bool = False
     """EnableMAGLocalRouting as it holds for this node (RFC 5213 §6.10.3, §9.2)."""

@@ -95,7 +95,8 @@ class BindingService:
         self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), now + wait)
         binding = snapshot(entry)
         self._withdrawals.given(binding)
-        self._emit(AdvertisePrefixes(binding))
+        lifetimes = self._schedule.prefix_lifetimes_s(entry.profile)
+        self._emit(AdvertisePrefixes(binding, *lifetimes))
 
     def advertise_again(self, entry: BindingUpdateListEntry, due: float) -> None:
         """What the node was told has changed: RFC 4861 §6.2.4 begins anew, at `due` at latest."""

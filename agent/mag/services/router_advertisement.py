@@ -3,6 +3,7 @@
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
+from mag.protocol.events import AdvertisePrefixes
 from mag.protocol.settings import MINIMUM_IPV6_MTU, ProtocolSettings
 from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 
@@ -12,7 +13,7 @@ ALL_NODES: Final = IPv6Address("ff02::1")
 
 def advertisement(
     settings: ProtocolSettings,
-    home_network_prefixes: tuple[IPv6Network, ...],
+    due: AdvertisePrefixes,
     *,
     tunnel_mtu_octets: int,
     access_mtu_octets: int,
@@ -24,8 +25,8 @@ def advertisement(
         router_lifetime_s=ra.router_lifetime_s,
         mtu=advertised_mtu(tunnel_mtu_octets, access_mtu_octets),
         prefixes=tuple(
-            PrefixInformation(prefix, ra.valid_lifetime_s, ra.preferred_lifetime_s)
-            for prefix in home_network_prefixes
+            PrefixInformation(prefix, due.valid_lifetime_s, due.preferred_lifetime_s)
+            for prefix in due.binding.home_network_prefixes
         ),
     )
 
