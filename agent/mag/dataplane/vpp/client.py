@@ -16,8 +16,8 @@ DEFAULT_WINDOW: Final = 64
 """Requests under way at once; more wait their turn."""
 FIRST_RETRY_S: Final = 0.05
 LAST_RETRY_S: Final = 0.25
-_NOT_CONNECTED: Final = "not connected"
 """VPP is a local socket: asking often costs little, and every node waits for it."""
+_NOT_CONNECTED: Final = "not connected"
 
 
 class VppClient:
