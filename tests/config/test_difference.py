@@ -94,7 +94,7 @@ CASES = [
     ("policy/nodes/alice@example.net/lifetime_s", None, ("changed", 600, None)),
     ("policy/default/lifetime_s", "4000", ("changed", 3600, 4000)),
     ("router_advertisement/router_lifetime_s", "2000", ("changed", None, 2000)),
-    ("shutdown/deregister", "false", ("changed", True, False)),
+    ("shutdown/policy", "keep", ("changed", "deregister", "keep")),
     ("log/level", "debug", ("changed", "info", "debug")),
 ]
 

@@ -116,9 +116,9 @@ def test_parse_syntax_error_inside_quotes_shows_place() -> None:
 
 
 def test_parse_value_in_message_is_shortened_to_one_line() -> None:
-    [fault] = faults_of(SMALLEST.encode() + b"shutdown: {deregister: 'a\n\n  b" + b"c" * 99 + b"'}")
+    [fault] = faults_of(SMALLEST.encode() + b"journal: {enabled: 'a\n\n  b" + b"c" * 99 + b"'}")
     assert fault == (
-        'mag.yaml:6:24: shutdown.deregister: must be true or false, not "a b' + "c" * 57 + '…"'
+        'mag.yaml:6:20: journal.enabled: must be true or false, not "a b' + "c" * 57 + '…"'
     )
 
 

@@ -374,14 +374,6 @@ async def test_shut_down_does_not_wait_for_a_dead_lma_longer_than_configured() -
     assert RouterAdvertisement.decode(last).router_lifetime_s == 0
 
 
-async def test_shut_down_can_leave_the_lma_alone() -> None:
-    world = FakeWorld(configuration(CONFIGURATION + b"shutdown: {deregister: false}\n"))
-    async with running(world):
-        await attached(world)
-        sent = len(world.transport.sent)
-    assert len(world.transport.sent) == sent
-
-
 # What the admin API asks
 
 

@@ -57,7 +57,7 @@ access_links: {{acc1: {{presence: link_layer}}, acc2: {{}}}}
 policy:
   nodes: {{alice@example.net: {{lma: lma1, link_layer_addresses: ["{alice}"]}}}}
   default: {{lma: lma1}}
-shutdown: {{deregister: false}}
+shutdown: {{timeout_s: 0}}
 dataplane:
   kind: vpp
   core_interfaces: [{core}]

@@ -228,7 +228,7 @@ def test_second_gateway_on_the_socket_is_refused_and_the_first_notices_nothing(
 ) -> None:
     prefix = attach(gateway)
     with gateway_process(tmp_path) as second:
-        process = second.start()
+        process = second.start(journal=str(tmp_path / "second.db"))
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 3
     assert "another gateway is running" in errors

@@ -8,6 +8,7 @@ from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.events import Event
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.ordering import OrderingMarks
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
@@ -44,7 +45,11 @@ def settings(**changes: object) -> ProtocolSettings:
 
 
 def make_gateway(
-    *, restart_counter: int = 0, lma_settings: LmaSettings | None = None, **changes: object
+    *,
+    restart_counter: int = 0,
+    marks: OrderingMarks | None = None,
+    lma_settings: LmaSettings | None = None,
+    **changes: object,
 ) -> MobileAccessGateway:
     """lma_settings: of the first LMA."""
     return MobileAccessGateway(
@@ -52,6 +57,7 @@ def make_gateway(
         {LMA_ADDRESS: lma_settings or LmaSettings(), OTHER_LMA_ADDRESS: LmaSettings()},
         random.Random(1),
         restart_counter=restart_counter,
+        marks=marks,
     )
 
 

@@ -83,7 +83,9 @@ def configurations(draw: st.DrawFn) -> Configuration:
             "vpp": draw(_maybe(mobility_table=st.integers(1, 2**32 - 2), hand_off=SWITCHES)),
         },
         "admin": draw(_maybe(socket_mode=st.integers(0, 0o777))),
-        "shutdown": draw(_maybe(deregister=SWITCHES, timeout_s=st.floats(0, 60))),
+        "shutdown": draw(
+            _maybe(policy=st.sampled_from(["deregister", "keep"]), timeout_s=st.floats(0, 60))
+        ),
         "log": draw(_maybe(level=st.sampled_from(["debug", "warning"]))),
     }
     return Configuration.model_validate(values)

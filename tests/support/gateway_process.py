@@ -58,7 +58,8 @@ policy:
 protocol: {protocol}
 dataplane: {{core_interfaces: [{core}]}}
 admin: {{socket: {socket}}}
-shutdown: {{timeout_s: 1}}
+journal: {{path: {journal}}}
+shutdown: {{timeout_s: 1, policy: {policy}}}
 log: {{level: debug, format: json}}
 """
 
@@ -89,6 +90,7 @@ class GatewayProcess:
     def __init__(self, gateway: str, world: str, directory: Path) -> None:
         self.lma = FakeLma(LMA_ADDRESS)
         self.socket_path = directory / "mag.sock"
+        self.journal_path = directory / "journal.db"
         self._gateway = gateway
         self._directory = directory
         self._process: subprocess.Popen[str] | None = None
@@ -110,6 +112,8 @@ class GatewayProcess:
             "socket": self.socket_path,
             "link": "{}",
             "protocol": "{}",
+            "journal": self.journal_path,
+            "policy": "deregister",
             **changes,
         }
         self._process = self._run(self._directory / "mag.yaml", values, without_capabilities)
@@ -124,6 +128,8 @@ class GatewayProcess:
             "core": "core",
             "link": "{}",
             "protocol": "{}",
+            "journal": self._directory / "second.journal",
+            "policy": "deregister",
             **changes,
         }
         return self._run(self._directory / "second.yaml", values, ())

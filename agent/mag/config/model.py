@@ -29,6 +29,7 @@ from mag.config.values import (
     AccessTechnology,
     Between,
     FileMode,
+    FilePath,
     GlobalUnicastAddress,
     InterfaceName,
     Lifetime,
@@ -216,11 +217,26 @@ class AdminSection(Section):
     socket_mode: FileMode = 0o660
 
 
+class JournalSection(Section):
+    """The file through which bindings outlast the gateway."""
+
+    enabled: Switch = True
+    path: FilePath = Path("/var/lib/mag/journal.db")
+
+
+class ShutdownPolicy(StrEnum):
+    """What becomes of the sessions at SIGTERM."""
+
+    DEREGISTER = "deregister"
+    """Take them back at the LMAs and clean up."""
+    KEEP = "keep"
+    """Leave packet path and journal as they are: the next start goes on with them."""
+
+
 class ShutdownSection(Section):
     """What happens at SIGTERM."""
 
-    deregister: Switch = True
-    """Take back all bindings at the LMAs."""
+    policy: ShutdownPolicy = ShutdownPolicy.DEREGISTER
     timeout_s: Annotated[float, Between(0, 60)] = 5.0
     """Longest wait for the LMAs' answers."""
 
@@ -251,8 +267,20 @@ class Configuration(Section):
     heartbeat: HeartbeatSection = HeartbeatSection()
     dataplane: DataplaneSection
     admin: AdminSection = AdminSection()
+    journal: JournalSection = JournalSection()
     shutdown: ShutdownSection = ShutdownSection()
     log: LogSection = LogSection()
+
+    @field_validator("shutdown")
+    @classmethod
+    def _what_is_kept_is_found_again(
+        cls, value: ShutdownSection, info: ValidationInfo
+    ) -> ShutdownSection:
+        journal = info.data.get("journal")
+        is_forgotten = journal is not None and not journal.enabled
+        if value.policy is ShutdownPolicy.KEEP and is_forgotten:
+            raise refusal("policy: keep needs the journal, and journal.enabled is false")
+        return value
 
     @model_validator(mode="wrap")
     @classmethod

@@ -16,6 +16,7 @@ _NEXT_ADVERTISEMENT: Final = "every node with service gets a Router Advertisemen
 _HELD_BY_NODES: Final = "nodes keep it as their default router"
 _PACKET_PATH: Final = "the packet path is built with it"
 _ORDERING: Final = "LMAs order the registrations of each session by it"
+_JOURNAL: Final = "the journal is opened once"
 _SOCKET: Final = "the admin socket is opened once"
 
 TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
@@ -73,7 +74,7 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("heartbeat", "enabled"): "at once",
     ("heartbeat", "interval_s"): "at once",
     ("heartbeat", "missing_allowed"): "at once",
-    ("shutdown", "deregister"): "at once",
+    ("shutdown", "policy"): "at once",
     ("shutdown", "timeout_s"): "at once",
     ("log", "level"): "at once",
     ("log", "format"): "at once",
@@ -97,6 +98,8 @@ NEEDS_RESTART: Final[Mapping[tuple[str, ...], str]] = {
     ("dataplane", "vpp", "hand_off"): _PACKET_PATH,
     ("admin", "socket"): _SOCKET,
     ("admin", "socket_mode"): _SOCKET,
+    ("journal", "enabled"): _JOURNAL,
+    ("journal", "path"): _JOURNAL,
 }
 """Refused by a reload: why."""
 

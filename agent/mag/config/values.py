@@ -158,10 +158,15 @@ def _interface_name(text: str) -> str:
     return text
 
 
-def _socket_path(value: object) -> Path:
+def _file_path(value: object) -> Path:
     path = Path(str(value))
     if not path.is_absolute():
         raise refusal(f"must be an absolute path, not {shown(value)}")
+    return path
+
+
+def _socket_path(value: object) -> Path:
+    path = _file_path(value)
     if len(str(path).encode()) > _MAX_SOCKET_PATH_OCTETS:
         raise refusal(f"must have at most {_MAX_SOCKET_PATH_OCTETS} octets (unix(7))")
     return path
@@ -191,6 +196,7 @@ InterfaceName = Annotated[str, AfterValidator(_interface_name)]
 MnId = Annotated[str, AfterValidator(_mn_id)]
 Realm = Annotated[str, AfterValidator(_realm)]
 MnIdRule = Annotated[str, AfterValidator(mn_id_rule)]
+FilePath = Annotated[Path, BeforeValidator(_file_path)]
 SocketPath = Annotated[Path, BeforeValidator(_socket_path)]
 FileMode = Annotated[int, BeforeValidator(_file_mode), _as_written(_octal_digits)]
 Switch = Annotated[bool, Expected("true or false")]

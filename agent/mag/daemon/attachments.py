@@ -146,6 +146,11 @@ class Attachments:
         self._ports[access_interface].know(mn_link_layer_address)
         return entry.binding_id
 
+    def known(self, attachment: Attachment) -> None:
+        """The node is bound: what it sends on this link is no news."""
+        if port := self._ports.get(attachment.access_interface):
+            port.know(attachment.mn_link_layer_id)
+
     async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
         """The MN-Identifier behind a link-layer address, if policy knows it."""
         return await self._policy.identify(mn_link_layer_address)

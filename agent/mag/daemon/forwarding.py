@@ -34,10 +34,12 @@ class Forwarding:
         tunnel_mtus: Mapping[IPv6Address, int],
         on_ready: Callable[[int], None],
         rebuild: Callable[[], Awaitable[None]] | None,
+        written: Callable[[], Awaitable[None]],
     ) -> None:
         """tunnel_mtus: largest inner packet, in octets, by LMA. on_ready: takes binding ids.
 
         rebuild: makes what all bindings share anew where something else may have taken it away.
+        written: waits for the journal, so that the packet path has no binding that it has not.
         """
         self.failures: Counter[str] = Counter()
         self.unresolved: DataplaneError | None = None
@@ -47,6 +49,7 @@ class Forwarding:
         self._tunnel_mtus = tunnel_mtus
         self._on_ready = on_ready
         self._rebuild = rebuild
+        self._written = written
         self._is_doubtful = False
         self._changed = asyncio.Event()
         self._awaited: dict[int, MobileNodeForwarding] = {}
@@ -135,6 +138,7 @@ class Forwarding:
         return outcomes
 
     async def _converge(self) -> bool:
+        await self._written()
         try:
             outcomes = await self._apply()
         except DataplaneError as error:

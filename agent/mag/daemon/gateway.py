@@ -10,22 +10,30 @@ from collections.abc import (
     Callable,
     Collection,
     Coroutine,
+    Iterable,
     Mapping,
 )
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import IPv6Address
 from typing import Any, Final
 
 import structlog
 
-from mag.config.model import Configuration
+from mag.config.model import Configuration, ShutdownPolicy
 from mag.daemon.attachments import Attachments
 from mag.daemon.forwarding import Forwarding
 from mag.daemon.histories import Histories
 from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
-from mag.dataplane.base import AccessLink, Dataplane, DataplaneError
-from mag.dataplane.reconciler import Reconciler
+from mag.daemon.remembering import remembered
+from mag.dataplane.base import (
+    AccessLink,
+    Dataplane,
+    DataplaneError,
+    Ensure,
+    MobileNodeForwarding,
+)
+from mag.dataplane.reconciler import Outcome, Reconciler
 from mag.protocol.events import (
     AdvertisePrefixes,
     Binding,
@@ -43,6 +51,7 @@ from mag.protocol.events import (
 )
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration import LossReason
+from mag.protocol.stored_state import StoredState
 from mag.services import router_advertisement
 from mag.services.access_link import AccessLinkError, AccessLinkPort
 from mag.services.event_log import (
@@ -54,6 +63,7 @@ from mag.services.event_log import (
     obscured,
 )
 from mag.services.event_stream import EventStream
+from mag.services.journal.base import Journal, NoJournal
 from mag.services.link_monitor import LinkState
 from mag.services.log_limiter import LogLimiter
 from mag.services.metrics import Metrics, Sources
@@ -100,8 +110,14 @@ class Gateway:
         core: MobileAccessGateway,
         adapters: Adapters,
         tasks: asyncio.TaskGroup,
+        *,
+        journal: Journal | None = None,
+        earlier: StoredState | None = None,
     ) -> None:
-        """tasks: takes the gateway's background work, which `close` ends."""
+        """tasks: takes the gateway's background work, which `close` ends.
+
+        journal: None forgets. earlier: what the journal had of an earlier run.
+        """
         self.configuration = configuration
         self.core = core
         self.dataplane = adapters.dataplane
@@ -136,7 +152,10 @@ class Gateway:
         """Set once it serves."""
         self._has_dataplane = False
         """Only then is there anything of ours in the packet path to take away."""
-        self.pump = Pump(core, adapters.transport, self._dispatch)
+        self._policy = adapters.policy
+        self._earlier = earlier
+        self.journal: Journal = journal or NoJournal()
+        self.pump = Pump(core, adapters.transport, self.journal, self._dispatch)
         self.reconciler = Reconciler(adapters.dataplane)
         self.forwarding = Forwarding(
             self.reconciler,
@@ -145,6 +164,7 @@ class Gateway:
             on_ready=self._forwarding_ready,
             # A path that goes and comes back as a whole has its own way to be restored.
             rebuild=None if adapters.keep_connected else adapters.dataplane.open,
+            written=self.journal.written,
         )
         self.attachments = Attachments(
             core=core,
@@ -188,10 +208,13 @@ class Gateway:
             self.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
         for name in self.ports:
             self.forwarding.want_link(self.access_link(name))
-        await self._resync()
         self.transport.open(self._receive_message)
+        await self._restore()
+        await self._take_over_packet_path()
         for port in self.ports.values():
             port.open(self.attachments.signal)
+        for entry in self.core.binding_update_list:
+            self.attachments.known(entry.attachment)
         for interface in self.ports:
             self.wake_nodes(interface)
         self.core.begin(self.pump.now())
@@ -203,6 +226,31 @@ class Gateway:
             self._background.append(self._tasks.create_task(restoring))
         self.is_open.set()
 
+    async def _restore(self) -> None:
+        """Go on with the bindings of an earlier run."""
+        if self._earlier is None:
+            return
+        bindings = await remembered(self._earlier.bindings, self._policy, self.ports)
+        counters = self._earlier.lma_restart_counters
+        counts = self.core.restore(bindings, counters, self.pump.now(), time.time())
+        self.pump.run()
+        if bindings:
+            self.note(LogEntry("bindings_restored", Level.INFO, asdict(counts)))
+
+    async def _take_over_packet_path(self) -> None:
+        """What is there and equal stays as it is, what is missing is added, the rest removed.
+
+        Raises DataplaneError for what all bindings share; a binding is tried again later.
+        """
+        outcomes = await self.reconciler.resync()
+        for outcome in outcomes:
+            is_binding = isinstance(outcome.operation.record, MobileNodeForwarding)
+            if outcome.error is not None and not is_binding:
+                raise outcome.error
+        changes = _changes(outcomes)
+        if any(changes.values()):
+            self.note(LogEntry("packet_path_changed", Level.WARNING, changes))
+
     async def _resync(self) -> None:
         """Make the packet path as it is wanted; what an earlier run of ours left there goes.
 
@@ -213,13 +261,19 @@ class Gateway:
                 raise outcome.error
 
     async def close(self) -> None:
-        """End all service and take away everything of ours, in bounded time."""
+        """End all service and take away everything of ours, in bounded time.
+
+        Or, as configured and also if the start failed, leave forwarding as it is for the next one.
+        """
         shutdown = self.configuration.shutdown
+        is_kept = self._is_kept()
         self.attachments.close()
         async with contextlib.AsyncExitStack() as whatever_happens:
             whatever_happens.callback(self.stream.close)
-            whatever_happens.push_async_callback(self.dataplane.close, remove=self._has_dataplane)
+            remove = self._has_dataplane and not is_kept
+            whatever_happens.push_async_callback(self.dataplane.close, remove=remove)
             whatever_happens.callback(self.transport.close)
+            whatever_happens.push_async_callback(self.journal.close)
             whatever_happens.callback(self.pump.close)
             whatever_happens.callback(self.presence.close)
             for port in self.ports.values():
@@ -227,8 +281,14 @@ class Gateway:
             for task in (*self._background, self._link_watch):
                 if task is not None:
                     whatever_happens.callback(task.cancel)
-            if shutdown.deregister:
+            if not is_kept:
                 await self._end_all_bindings(shutdown.timeout_s)
+
+    def _is_kept(self) -> bool:
+        """Whether sessions go on without us."""
+        if self.is_open.is_set():
+            return self.configuration.shutdown.policy is ShutdownPolicy.KEEP
+        return self._earlier is not None and bool(self._earlier.bindings)
 
     def note(self, entry: LogEntry) -> None:
         """Write to the log and tell whoever watches."""
@@ -356,9 +416,10 @@ class Gateway:
     ) -> None:
         """Have nodes that are there without a binding say something: that is what attaches them."""
         is_taking = not (self.attachments.is_closed or self.attachments.is_draining)
-        if is_taking and interface in self.links:
+        port = self.ports.get(interface)
+        if is_taking and port is not None and interface in self.links:
             query = wake_up(self.core.settings.fixed_mag_link_local_address)
-            self.ports[interface].send(query, mn_link_layer_address)
+            port.send(query, mn_link_layer_address)
 
     def _advertise(self, due: AdvertisePrefixes) -> None:
         binding = due.binding
@@ -402,3 +463,14 @@ class Gateway:
         for entry in list(self.core.binding_update_list):
             self.core.clear(entry.binding_id, self.pump.now())
         self.pump.run()
+
+
+def _changes(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How far the packet path was from what is wanted, in bindings."""
+    changed = [
+        outcome.operation
+        for outcome in outcomes
+        if isinstance(outcome.operation.record, MobileNodeForwarding)
+    ]
+    added = sum(isinstance(operation, Ensure) for operation in changed)
+    return {"bindings_added": added, "bindings_removed": len(changed) - added}

@@ -19,10 +19,12 @@ from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DataplaneError
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.stored_state import StoredState
 from mag.services.access_link import AccessLinkError
 from mag.services.admin_api import AdminApi, AdminSocketError
 from mag.services.event_log import Level, LogEntry
 from mag.services.gateway_control import ControlError
+from mag.services.journal.opening import JournalInUseError, OpenedJournal, open_journal
 from mag.services.log_setup import configure_logging
 from mag.services.mobility_transport import TransportError
 
@@ -59,8 +61,20 @@ async def _run(configuration: Configuration, file: Path) -> ExitCode:
     hang_up = asyncio.Event()
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
     try:
+        # First what is for one only: a gateway that is running already must notice nothing of us.
+        with _claim(configuration):
+            return await _run_alone(configuration, file, stop, hang_up)
+    except (OSError, JournalInUseError) as error:
+        return _cannot_start(error)
+
+
+async def _run_alone(
+    configuration: Configuration, file: Path, stop: asyncio.Event, hang_up: asyncio.Event
+) -> ExitCode:
+    opened = _open_journal(configuration)
+    try:
         async with asyncio.TaskGroup() as tasks:
-            gateway = _build(configuration, tasks)
+            gateway = _build(configuration, opened, tasks)
             admin = configuration.admin
             control = Control(gateway, file)
             api = AdminApi(control, admin.socket, admin.socket_mode)
@@ -86,13 +100,11 @@ async def _reload_on_hang_up(gateway: Gateway, control: Control, hang_up: asynci
 
 async def _serve(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> ExitCode:
     try:
-        # First what is for one only: a gateway that is running already must notice nothing of us.
-        claim = _claim(gateway.configuration)
         await api.open()
     except (OSError, AdminSocketError) as error:
+        await gateway.journal.close()
         return _cannot_start(error)
-    with claim:
-        return await _serve_alone(gateway, api, stop)
+    return await _serve_alone(gateway, api, stop)
 
 
 def _claim(configuration: Configuration) -> socket.socket:
@@ -142,15 +154,35 @@ async def _leave(gateway: Gateway, api: AdminApi) -> bool:
     return True
 
 
-def _build(configuration: Configuration, tasks: asyncio.TaskGroup) -> Gateway:
+def _open_journal(configuration: Configuration) -> OpenedJournal | None:
+    """What an earlier run left. Raises JournalInUseError."""
+    if not configuration.journal.enabled:
+        return None
+    return open_journal(
+        configuration.journal.path, configuration.proxy_care_of_address, int(time.time())
+    )
+
+
+def _build(
+    configuration: Configuration, opened: OpenedJournal | None, tasks: asyncio.TaskGroup
+) -> Gateway:
+    # Without a journal every start is one without bindings, and the clock has moved on since.
+    earlier = opened.state if opened else StoredState(restart_counter=int(time.time()))
     core = MobileAccessGateway(
         configuration.protocol_settings(),
         configuration.lma_settings(),
         random.SystemRandom(),
-        # Every start is one without bindings, and the clock has moved on since the last.
-        restart_counter=int(time.time()),
+        restart_counter=earlier.restart_counter,
+        marks=earlier.marks,
     )
-    return Gateway(configuration, core, assemble(configuration), tasks)
+    return Gateway(
+        configuration,
+        core,
+        assemble(configuration),
+        tasks,
+        journal=opened.start() if opened else None,
+        earlier=earlier,
+    )
 
 
 def _cannot_start(error: Exception) -> ExitCode:

@@ -30,6 +30,7 @@ def write_gateway_config(
         "protocol": dict(plan.protocol),
         "dataplane": packet_path.gateway_section(gateway.name),
         "admin": {"socket": gateway_socket(gateway.name)},
+        "journal": {"path": GATEWAY_RUN_DIRECTORY / f"{gateway.name}.journal"},
     }
     return _write(gateway.name, document)
 

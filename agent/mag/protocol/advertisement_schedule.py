@@ -36,6 +36,10 @@ class AdvertisementSchedule:
             return min(interval, MAX_INITIAL_RTR_ADVERT_INTERVAL_S)
         return interval
 
+    def resumed_delay_s(self) -> float:
+        """The wait, after the gateway's start, before a node from before it hears of it again."""
+        return self._rng.uniform(0.0, self._settings.min_interval_s)
+
     def solicited_delay_s(self) -> float:
         """The wait before answering a Router Solicitation of a node that has its prefixes."""
         return self._rng.uniform(0.0, MAX_RA_DELAY_TIME_S)

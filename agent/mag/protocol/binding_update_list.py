@@ -69,6 +69,8 @@ class BindingUpdateListEntry:
     last_status: int | None = None
     is_serving: bool = False
     """Accepted: forwarding is wanted. Precisely these bindings hold a share of the tunnel."""
+    is_resumed: bool = False
+    """Served since before the gateway started: the node has been told all that it need know."""
     is_forwarding: bool = False
     """The packet path has confirmed; only then is the node told of its prefixes."""
     advertisements_sent: int = 0

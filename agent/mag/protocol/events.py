@@ -160,6 +160,13 @@ class ForwardingInstalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardingResumed:
+    """The packet path has confirmed a binding from before the gateway started."""
+
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
 class AdvertisePrefixes:
     """Send the node a Router Advertisement with its prefixes now."""
 
@@ -266,6 +273,7 @@ Event = (
     | ForwardingWanted
     | ForwardingUnwanted
     | ForwardingInstalled
+    | ForwardingResumed
     | AdvertisePrefixes
     | WithdrawPrefixes
     | ProbeNode

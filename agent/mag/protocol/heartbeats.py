@@ -38,9 +38,10 @@ class Heartbeats:
         self._emit = emit
         self._on_restart = on_restart
         self._timers: TimerQueue[IPv6Address] = TimerQueue()
+        self._new_counters: dict[IPv6Address, int] = {}
 
     def begin(self, now: float) -> None:
-        """Tell every LMA that we have started without bindings (§3.2), and begin to ask."""
+        """Tell every LMA whether we have started without bindings (§3.2), and begin to ask."""
         for address in self._peers:
             self.greet(address, now)
 
@@ -67,6 +68,11 @@ class Heartbeats:
                 self._timers.set(address, min(due, next_at))
             elif is_turned_on and not peer.liveness.is_refused:
                 self._timers.set(address, next_at)
+
+    def take_new_counters(self) -> dict[IPv6Address, int]:
+        """Restart counters that LMAs have said for the first time since the last call."""
+        counters, self._new_counters = self._new_counters, {}
+        return counters
 
     def get_timer(self) -> float | None:
         """When `handle_timer` is due next, None if never."""
@@ -134,6 +140,8 @@ class Heartbeats:
         if option is None:
             return
         before, peer.liveness.restart_counter = peer.liveness.restart_counter, option.counter
+        if before != option.counter:
+            self._new_counters[peer.address] = option.counter
         if before not in (None, option.counter):
             peer.liveness.restarts_seen += 1
             self._on_restart(peer, now)

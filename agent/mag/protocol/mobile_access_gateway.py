@@ -41,6 +41,7 @@ from mag.protocol.events import (
 from mag.protocol.heartbeats import Heartbeats
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.lma_settings import LmaSettings
+from mag.protocol.ordering import OrderingMarks
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.rate_limit import TokenBucket
 from mag.protocol.registration import (
@@ -51,9 +52,12 @@ from mag.protocol.registration import (
 )
 from mag.protocol.registration_machine import OutgoingMessage, RegistrationMachine
 from mag.protocol.request import OutstandingRequest
+from mag.protocol.restoration import RememberedBinding, Restoration, RestoredCounts
 from mag.protocol.service import BindingService
 from mag.protocol.settings import ProtocolSettings
 from mag.protocol.status_reaction import MISSING_OPTION_STATUSES
+from mag.protocol.stored_binding import StoredBinding, stored
+from mag.protocol.stored_state import StateChange
 from mag.protocol.timer_queue import TimerQueue
 from mag.protocol.withdrawals import Withdrawals
 from mag.wire import mobility_header
@@ -93,11 +97,13 @@ class MobileAccessGateway:
         rng: random.Random,
         *,
         restart_counter: int = 0,
+        marks: OrderingMarks | None = None,
     ) -> None:
         """lmas: those configured, by address; messages from anywhere else are discarded.
 
         rng: for first sequence numbers and the spread of Router Advertisements.
         restart_counter: 32 bits, another one after each start without bindings (RFC 5847 §3.2).
+        marks: where an earlier run of this gateway stopped; None takes any first number.
         """
         self.settings = settings
         self.peers: dict[IPv6Address, LmaPeer] = {
@@ -124,6 +130,7 @@ class MobileAccessGateway:
             timers=self._timers,
             service=self._service,
             rng=rng,
+            marks=marks,
             emit=self._events.append,
             on_gone=self._binding_gone,
         )
@@ -139,8 +146,51 @@ class MobileAccessGateway:
         self._replies: list[OutgoingMessage] = []
 
     def begin(self, now: float) -> None:
-        """Start of service: tell the LMAs that we have no bindings yet."""
+        """Start of service: tell the LMAs whether we have lost our bindings."""
         self._heartbeats.begin(now)
+
+    # What outlasts the gateway
+
+    def restore(
+        self,
+        remembered: Iterable[RememberedBinding],
+        lma_restart_counters: Mapping[IPv6Address, int],
+        now: float,
+        utc: float,
+    ) -> RestoredCounts:
+        """Go on with the bindings of an earlier run; to be called once, before anything else.
+
+        Their forwarding is wanted at once; refreshes that are overdue are spread. The counters are
+        those that the LMAs said last.
+        """
+        for address, counter in lma_restart_counters.items():
+            if peer := self.peers.get(address):
+                peer.liveness.restart_counter = counter
+        restoration = Restoration(
+            binding_update_list=self.binding_update_list,
+            peers=self.peers,
+            timers=self._timers,
+            service=self._service,
+            machine=self._machine,
+            requests_per_s=self.settings.reregistrations_per_s,
+            emit=self._events.append,
+        )
+        return restoration.restore(remembered, now, utc)
+
+    def changes_to_store(self, now: float, utc: float) -> StateChange:
+        """What must outlast the gateway and is new since the last call.
+
+        Nothing that `messages_to_send` or `events` gave before should take effect until this is
+        where it survives: what an LMA or the packet path knows, the next start must know too.
+        """
+        ids, self._machine.changed = self._machine.changed, {}
+        bindings: dict[int, StoredBinding | None] = {}
+        for binding_id in ids:
+            entry = self.binding_update_list.by_id(binding_id)
+            bindings[binding_id] = None if entry is None else stored(entry, now, utc)
+        return StateChange(
+            bindings, self._machine.take_marks(), self._heartbeats.take_new_counters()
+        )
 
     # The access side
 
@@ -162,6 +212,7 @@ class MobileAccessGateway:
         has_moved = entry.attachment.access_interface != attachment.access_interface
         if entry.attachment != attachment:
             self.binding_update_list.move(entry, attachment)
+            self._machine.changed[entry.binding_id] = None
         if has_moved:
             self._service.redirect(entry)
         if entry.is_dismissed:

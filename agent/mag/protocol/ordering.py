@@ -1,5 +1,6 @@
 """Sequence numbers and timestamps that order Proxy Binding Updates (RFC 5213 §5.5)."""
 
+from dataclasses import dataclass
 from typing import Final
 
 TICKS_PER_S: Final = 65536
@@ -45,8 +46,9 @@ class TimestampSource:
     A clock that was far ahead and is right again is followed: what it had said was not accepted.
     """
 
-    def __init__(self) -> None:
-        self._last = -1
+    def __init__(self, first: int = 0) -> None:
+        """first: ticks that nothing has been sent with, nor with any greater."""
+        self._last = first - 1
 
     def next(self, utc: float) -> int:
         """utc: seconds since 1970. Returns ticks of 1/65536 s."""
@@ -55,3 +57,34 @@ class TimestampSource:
             ticks = max(ticks, self._last + 1)
         self._last = ticks
         return ticks
+
+
+SEQUENCE_BLOCK: Final = 4096
+TIMESTAMP_BLOCK_TICKS: Final = TICKS_PER_S // 4
+"""Shorter than a start takes, and than the 0.3 s by which an LMA lets clocks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderingMarks:
+    """What a gateway that starts again goes on with: nothing from here on has been used.
+
+    Kept in blocks: so that no number is used twice, they must outlast the gateway before anything
+    that they cover is sent.
+    """
+
+    sequence: int
+    """Of the gateway's counter."""
+    timestamp_ticks: int
+
+    @classmethod
+    def beyond(cls, sequence: int, timestamp_ticks: int) -> "OrderingMarks":
+        """A new block that begins with these two."""
+        return cls(
+            sequence + SEQUENCE_BLOCK & _SEQUENCE_MASK, timestamp_ticks + TIMESTAMP_BLOCK_TICKS
+        )
+
+    def cover(self, sequence: int, timestamp_ticks: int) -> bool:
+        """Whether both lie in the block."""
+        left = self.sequence - sequence & _SEQUENCE_MASK
+        before = self.timestamp_ticks - timestamp_ticks
+        return 0 < left <= SEQUENCE_BLOCK and 0 < before <= TIMESTAMP_BLOCK_TICKS

@@ -24,6 +24,7 @@ from mag.protocol.hold import Hold
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.ordering import (
     SEQUENCE_BITS,
+    OrderingMarks,
     SequenceCounter,
     TimestampSource,
     is_greater_sequence,
@@ -58,6 +59,12 @@ _HANDOFF_INDICATORS: Final[Mapping[HandoffHint, HandoffIndicator]] = {
 }
 
 
+_PASSING_ACTIONS: Final = frozenset(
+    {RegistrationAction.NONE, RegistrationAction.REFRESH, RegistrationAction.RETRANSMIT}
+)
+"""After these a gateway that starts again would do the same without knowing of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
     """One Mobility Header message, to go into an IPv6 packet with Next Header 135."""
@@ -79,6 +86,7 @@ class RegistrationMachine:
         timers: TimerQueue[tuple[int, BindingTimer]],
         service: BindingService,
         rng: random.Random,
+        marks: OrderingMarks | None,
         emit: Callable[[Event], None],
         on_gone: Callable[[BindingUpdateListEntry, float], None],
     ) -> None:
@@ -90,8 +98,14 @@ class RegistrationMachine:
         self._timers = timers
         self._service = service
         self._rng = rng
-        self._sequence = SequenceCounter(rng.getrandbits(SEQUENCE_BITS))
-        self._timestamps = TimestampSource()
+        if marks is None:
+            marks = OrderingMarks(rng.getrandbits(SEQUENCE_BITS), 0)
+        self._sequence = SequenceCounter(marks.sequence)
+        self._timestamps = TimestampSource(marks.timestamp_ticks)
+        self._marks = marks
+        self._has_new_marks = False
+        self.changed: dict[int, None] = {}
+        """Ids of bindings with something new that must outlast the gateway."""
         self._emit = emit
         self._presence = PresenceCheck(settings, timers, emit)
         self._last_binding_id = 0
@@ -123,16 +137,26 @@ class RegistrationMachine:
             state=RegistrationState.REGISTERING,
             attached_at=now,
             last_heard_at=now,
-            request=self._registration_request(profile, attachment),
+            request=self.registration_request(profile, attachment),
             requested_prefixes=profile.home_network_prefixes,
         )
         self._list.add(entry)
+        self.changed[entry.binding_id] = None
         self._begin_request(entry, entry.request, now)
 
     def reconfigure(self, settings: ProtocolSettings) -> None:
         """Use these from the next request on."""
         self._settings = settings
         self._presence.reconfigure(settings)
+
+    def remember(self, entry: BindingUpdateListEntry) -> None:
+        """An entry of an earlier run is in the list: its id is taken."""
+        self._last_binding_id = max(self._last_binding_id, entry.binding_id)
+
+    @property
+    def first_backoff_s(self) -> float:
+        """Wait before the first retransmission."""
+        return self._settings.initial_bindack_timeout_s
 
     def apply(
         self,
@@ -148,6 +172,8 @@ class RegistrationMachine:
         """
         entry.state, action = TRANSITIONS[entry.state, what]
         entry.loss_reason = reason or LOSS_REASONS.get(what, entry.loss_reason)
+        if action not in _PASSING_ACTIONS:
+            self.changed[entry.binding_id] = None
         self._actions[action](entry, now)
 
     def timer_due(self, entry: BindingUpdateListEntry, now: float) -> None:
@@ -169,7 +195,10 @@ class RegistrationMachine:
         """A sign of life; what waited for one goes on. address: where it came from, if known."""
         entry.last_heard_at = now
         if address is not None:
+            before = entry.node_address
             learn_address(entry, address)
+            if entry.node_address != before:
+                self.changed[entry.binding_id] = None
         if self._presence.end(entry):
             self.apply(entry, RegistrationInput.TIMER_DUE, now)
 
@@ -377,7 +406,7 @@ class RegistrationMachine:
     def _register(self, entry: BindingUpdateListEntry, now: float) -> None:
         entry.rejections = 0
         entry.hold = None
-        self._begin_request(entry, self._registration_request(entry.profile, entry.attachment), now)
+        self._begin_request(entry, self.registration_request(entry.profile, entry.attachment), now)
 
     def _refresh(self, entry: BindingUpdateListEntry, now: float) -> None:
         lifetime_s = entry.profile.lifetime_s or self._settings.lifetime_s
@@ -394,7 +423,7 @@ class RegistrationMachine:
             self._settle(entry)
         entry.request = request
         entry.attempts = 0
-        entry.backoff_s = self._settings.initial_bindack_timeout_s
+        entry.backoff_s = self.first_backoff_s
         self._request_to_send(entry, now)
 
     def _request_to_send(self, entry: BindingUpdateListEntry, now: float) -> None:
@@ -452,7 +481,8 @@ class RegistrationMachine:
 
     # Requests
 
-    def _registration_request(self, profile: PolicyProfile, attachment: Attachment) -> Request:
+    def registration_request(self, profile: PolicyProfile, attachment: Attachment) -> Request:
+        """What the initial PBU of a node asks for."""
         lifetime_s = profile.lifetime_s or self._settings.lifetime_s
         return Request(lifetime_s, self._handoff_indicator(profile.mn_id, attachment))
 
@@ -481,6 +511,7 @@ class RegistrationMachine:
         )
         ours = self._settings.proxy_care_of_address
         data = mobility_header.encode(update, ours, entry.lma_address)
+        self._reserve(entry, sequence, ticks)
         self._note_sent(
             entry, OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment)
         )
@@ -493,6 +524,21 @@ class RegistrationMachine:
         if entry.last_sequence is None:  # RFC 6275 §11.7.1: any; a wrong guess is told by 135
             return self._rng.getrandbits(SEQUENCE_BITS)
         return next_sequence(entry.last_sequence)
+
+    def _reserve(self, entry: BindingUpdateListEntry, sequence: int, ticks: int | None) -> None:
+        """See to it that a gateway that starts again uses neither a second time."""
+        if ticks is None:  # the number is the session's own, and goes with it
+            self.changed[entry.binding_id] = None
+        elif not self._marks.cover(sequence, ticks):
+            self._marks = OrderingMarks.beyond(sequence, ticks)
+            self._has_new_marks = True
+
+    def take_marks(self) -> OrderingMarks | None:
+        """The marks if they have moved since the last call."""
+        if not self._has_new_marks:
+            return None
+        self._has_new_marks = False
+        return self._marks
 
     def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
         entry.attempts += 1

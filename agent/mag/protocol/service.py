@@ -3,13 +3,17 @@
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, IPv6Network
 
-from mag.protocol.advertisement_schedule import AdvertisementSchedule
+from mag.protocol.advertisement_schedule import (
+    MAX_INITIAL_RTR_ADVERTISEMENTS,
+    AdvertisementSchedule,
+)
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.events import (
     AdvertisePrefixes,
     Binding,
     Event,
     ForwardingInstalled,
+    ForwardingResumed,
     ForwardingUnwanted,
     ForwardingWanted,
     TunnelUnwanted,
@@ -43,17 +47,28 @@ class BindingService:
 
     def serve(self, entry: BindingUpdateListEntry, now: float) -> None:
         """Give the node what its entry holds; what it already has is left as it is."""
-        if not entry.is_serving:
-            entry.is_serving = True
-            peer = self._peers[entry.lma_address]
-            peer.serving_bindings += 1
-            if peer.serving_bindings == 1:
-                self._emit(TunnelWanted(entry.lma_address))
+        self._begin(entry)
         if not entry.is_forwarding:
             self._emit(ForwardingWanted(snapshot(entry)))
         elif not self._timers.deadline((entry.binding_id, BindingTimer.ADVERTISEMENT)):
             self.advertise(entry, now)
+
+    def resume(self, entry: BindingUpdateListEntry) -> None:
+        """Go on with a service that began before the gateway started."""
+        entry.is_resumed = True
+        self._begin(entry)
+        self._emit(ForwardingWanted(snapshot(entry)))
+
+    def _begin(self, entry: BindingUpdateListEntry) -> None:
+        """Serve it over its tunnel until its lifetime ends."""
         self._timers.set((entry.binding_id, BindingTimer.LIFETIME), entry.expires_at)
+        if entry.is_serving:
+            return
+        entry.is_serving = True
+        peer = self._peers[entry.lma_address]
+        peer.serving_bindings += 1
+        if peer.serving_bindings == 1:
+            self._emit(TunnelWanted(entry.lma_address))
 
     def redirect(self, entry: BindingUpdateListEntry) -> None:
         """The node is on another link: forward there."""
@@ -68,11 +83,17 @@ class BindingService:
     def suspend(self, entry: BindingUpdateListEntry) -> None:
         """Link or prefixes changed: nothing is said to the node until the path has followed."""
         self.stop_advertising(entry)
-        entry.is_forwarding = False
+        entry.is_forwarding = entry.is_resumed = False
 
     def forwarding_ready(self, entry: BindingUpdateListEntry, now: float) -> None:
         """The packet path confirms; the node may now learn of its prefixes."""
-        if entry.is_serving and not entry.is_forwarding:
+        if entry.is_resumed and not entry.is_forwarding:
+            entry.is_forwarding = True
+            entry.advertisements_sent = MAX_INITIAL_RTR_ADVERTISEMENTS
+            due = now + self._schedule.resumed_delay_s()
+            self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), due)
+            self._emit(ForwardingResumed(snapshot(entry)))
+        elif entry.is_serving and not entry.is_forwarding:
             entry.is_forwarding = True
             entry.advertisements_sent = 0
             self._emit(ForwardingInstalled(snapshot(entry), now - entry.attached_at))
@@ -134,7 +155,7 @@ class BindingService:
             prefixes = binding.home_network_prefixes
             self._withdrawals.begin(binding, prefixes, now, ends_service=True)
         self._emit(ForwardingUnwanted(binding))
-        entry.is_serving = entry.is_forwarding = False
+        entry.is_serving = entry.is_forwarding = entry.is_resumed = False
         self._list.release_prefixes(entry)
         peer = self._peers[entry.lma_address]
         peer.serving_bindings -= 1

@@ -19,6 +19,7 @@ from mag.protocol.events import (
     DiscardReason,
     Event,
     ForwardingInstalled,
+    ForwardingResumed,
     ForwardingUnwanted,
     ForwardingWanted,
     MessageDiscarded,
@@ -194,6 +195,7 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
         Level.INFO,
         {"setup_ms": _ms(event.setup_s)},
     ),
+    ForwardingResumed: lambda _: ("forwarding_resumed", Level.DEBUG, {}),
     AdvertisePrefixes: lambda _: ("router_advertisement_due", Level.DEBUG, {}),
     ProbeNode: lambda event: (
         "node_asked_for",

@@ -1,0 +1,147 @@
+"""Opening a journal at the start: what it says, or why it says nothing."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from mag.protocol.stored_state import StoredState
+from mag.services.journal.binding_journal import BindingJournal
+from mag.services.journal.file import JournalFile, JournalLock, load_copy, quarantine
+from mag.services.journal.schema import JournalUnusableError
+
+_UNUSABLE: Final = (OSError, sqlite3.Error, JournalUnusableError, ValueError, TypeError)
+_TROUBLE_OF_THE_MACHINE: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""Primary result codes that say nothing against the file."""
+_PRIMARY_CODE: Final = 0xFF
+
+_log = structlog.get_logger()
+
+
+class JournalInUseError(Exception):
+    """Another gateway writes this journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedJournal:
+    """What an earlier run left, and the file to go on with."""
+
+    state: StoredState
+    file: JournalFile | None
+    """None if it could not be opened for writing."""
+    reopen: Callable[[], JournalFile]
+    lock: JournalLock | None
+
+    def start(self) -> BindingJournal:
+        """Begin to write, in the running loop."""
+        ids = (binding.binding_id for binding in self.state.bindings)
+        return BindingJournal(self.file, reopen=self.reopen, highest_id=max(ids, default=0))
+
+
+def open_journal(
+    path: Path, proxy_care_of_address: IPv6Address, first_counter: int
+) -> OpenedJournal:
+    """Read the journal; what is no journal of ours is moved aside and the gateway starts empty.
+
+    first_counter: the restart counter of a gateway that has lost its bindings, or never had any.
+    Raises JournalInUseError; any other trouble is logged, and service goes on without a journal.
+    """
+    lock = _lock(path)
+    begin = partial(_begin, path, proxy_care_of_address)
+    empty = StoredState(first_counter)
+    try:
+        file, state = _open(path, proxy_care_of_address)
+    except _UNUSABLE as error:
+        if not _is_of_the_machine(error):
+            return OpenedJournal(empty, *_refuse(path, error, partial(begin, empty)), lock)
+        _log.error("journal_failed", path=str(path), reason=_reason(error))
+        state = _read_only(path, proxy_care_of_address)
+        if state is None:
+            return OpenedJournal(empty, None, partial(_begin_anew, begin, path, empty), lock)
+        return OpenedJournal(state, None, partial(begin, state), lock)
+    if state is not None:
+        return OpenedJournal(state, file, partial(begin, state), lock)
+    file.begin(proxy_care_of_address, first_counter)
+    return OpenedJournal(empty, file, partial(begin, empty), lock)
+
+
+def _lock(path: Path) -> JournalLock | None:
+    try:
+        return JournalLock(path)
+    except BlockingIOError:
+        raise JournalInUseError(f"journal {path} is in use by another gateway") from None
+    except OSError:  # opening the file says it better
+        return None
+
+
+def _open(path: Path, owner: IPv6Address) -> tuple[JournalFile, StoredState | None]:
+    file = JournalFile.open(path)
+    try:
+        return file, file.load(owner)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _begin(path: Path, owner: IPv6Address, state: StoredState) -> JournalFile:
+    file = JournalFile.open(path)
+    file.begin(owner, state.restart_counter)
+    return file
+
+
+def _begin_anew(
+    begin: Callable[[StoredState], JournalFile], path: Path, empty: StoredState
+) -> JournalFile:
+    """A file that could not be read at the start is not ours to write into."""
+    if path.exists() and path.stat().st_size:
+        kept_as = quarantine(path)
+        _log.warning("journal_refused", reason="it could not be read", kept_as=str(kept_as))
+    return begin(empty)
+
+
+def _refuse(
+    path: Path, error: Exception, begin: Callable[[], JournalFile]
+) -> tuple[JournalFile | None, Callable[[], JournalFile]]:
+    """Aside with it, whole; the gateway starts empty and says so."""
+    try:
+        kept_as = quarantine(path)
+        _log.error("journal_refused", path=str(path), reason=_reason(error), kept_as=str(kept_as))
+        return begin(), begin
+    except (OSError, sqlite3.Error) as trouble:
+        _log.error("journal_failed", path=str(path), reason=_reason(trouble))
+        return None, begin
+
+
+def _read_only(path: Path, owner: IPv6Address) -> StoredState | None:
+    try:
+        return load_copy(path, owner)
+    except _UNUSABLE as error:
+        _log.error("journal_unreadable", path=str(path), reason=_reason(error))
+        return None
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether the file itself may well be a journal of ours."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return code & _PRIMARY_CODE in _TROUBLE_OF_THE_MACHINE
+    return isinstance(error, OSError)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,244 @@
+"""The whole agent ends or is killed and starts again: on a real journal, over a world in memory."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from mag.config.model import Configuration
+from mag.daemon.gateway import Gateway
+from mag.dataplane.base import DataplaneError, Ensure, MobileNodeForwarding, Remove
+from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.services.journal.opening import open_journal
+from mag.services.link_monitor import LinkState
+from mag.wire import mobility_header
+from mag.wire.heartbeat import Heartbeat
+from mag.wire.options import RestartCounterOption
+from support.fake_adapters import (
+    CONFIGURATION,
+    LMA_ADDRESS,
+    MN1_MAC,
+    MN2_MAC,
+    PROXY_CARE_OF_ADDRESS,
+    FakeWorld,
+    configuration,
+)
+from support.waiting import eventually
+
+
+class Life:
+    """One world, and one gateway after the other in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.starts = 0
+        self.world = FakeWorld(configuration(CONFIGURATION + b"shutdown: {policy: keep}\n"))
+
+    @contextlib.asynccontextmanager
+    async def gateway(
+        self, text: Configuration | None = None, *, killed: bool = False
+    ) -> AsyncIterator[Gateway]:
+        """In service; at the end stopped in order, or `killed` with nothing of it run again."""
+        if text is not None:
+            dataplane, lma = self.world.dataplane, self.world.lma
+            self.world = FakeWorld(text, lma, dataplane)
+        else:
+            self.world = FakeWorld(self.world.configuration, self.world.lma, self.world.dataplane)
+        self.starts += 1
+        opened = open_journal(self.path, PROXY_CARE_OF_ADDRESS, self.starts)
+        core = MobileAccessGateway(
+            self.world.configuration.protocol_settings(),
+            self.world.configuration.lma_settings(),
+            random.Random(1),
+            restart_counter=opened.state.restart_counter,
+            marks=opened.state.marks,
+        )
+        tasks = asyncio.TaskGroup()
+        await tasks.__aenter__()
+        gateway = Gateway(
+            self.world.configuration,
+            core,
+            self.world.adapters(),
+            tasks,
+            journal=opened.start(),
+            earlier=opened.state,
+        )
+        try:
+            await gateway.open()
+            yield gateway
+        finally:
+            if killed:
+                for task in (*gateway._background, gateway._link_watch):
+                    if task is not None:
+                        task.cancel()
+                gateway.pump.close()
+                gateway.transport.close()
+            else:
+                await gateway.close()
+            await gateway.journal.close()
+            await tasks.__aexit__(None, None, None)
+            if opened.lock is not None:
+                opened.lock.release()
+
+    async def attached(self, gateway: Gateway, mac: bytes = MN1_MAC) -> IPv6Network:
+        self.world.ports["access1"].frame(mac)
+        entry = await eventually(lambda: gateway.core.binding_update_list.by_link("access1", mac))
+        await asyncio.wait_for(gateway.attachments.wait_until_served(entry.binding_id, 5), 5)
+        return entry.home_network_prefixes[0]
+
+    def is_served(self, prefix: IPv6Network, mac: bytes = MN1_MAC, link: str = "access1") -> bool:
+        """Packets go both ways, whether or not there is a gateway."""
+        node, peer = prefix.network_address + 1, IPv6Network("2001:db8:ffff::/64")[1]
+        up = self.world.dataplane.uplink(mac, link, InnerPacket(node, peer))
+        down = self.world.dataplane.downlink(
+            LMA_ADDRESS, PROXY_CARE_OF_ADDRESS, InnerPacket(peer, node)
+        )
+        return isinstance(up, Tunnelled) and isinstance(down, Delivered)
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Life:
+    return Life(tmp_path / "journal.db")
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "stopped in order"])
+async def test_node_keeps_its_service_through_a_restart(life: Life, killed: bool) -> None:
+    """And nothing happens in the packet path, on the link or towards the LMA."""
+    async with life.gateway(killed=killed) as gateway:
+        prefix = await life.attached(gateway)
+    assert life.is_served(prefix)
+    batches = len(life.world.dataplane.batches)
+    with capture_logs() as logs:
+        async with life.gateway() as gateway:
+            await eventually(lambda: gateway.core.binding_update_list.by_id(1).is_forwarding)  # type: ignore[union-attr]
+            assert life.is_served(prefix)
+            assert len(life.world.dataplane.batches) == batches
+            assert life.world.transport.sent == []
+            port = life.world.ports["access1"]
+            assert port.sent == []
+            assert port.known == {MN1_MAC}
+    (restored,) = (log for log in logs if log["event"] == "bindings_restored")
+    assert (restored["served"], restored["expired"]) == (1, 0)
+    assert life.is_served(prefix)
+
+
+async def test_what_is_missing_is_added_and_what_is_nobodys_removed(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        first = await life.attached(gateway)
+        second = await life.attached(gateway, MN2_MAC)
+    nodes = (await life.world.dataplane.dump()).mobile_nodes
+    orphan = MobileNodeForwarding(
+        99, (IPv6Network("2001:db8:dead::/64"),), "access1", bytes(5) + b"\x07", LMA_ADDRESS
+    )
+    assert not any(await life.world.dataplane.apply([Remove(nodes[1]), Ensure(orphan)]))
+    assert not life.is_served(first)
+    batches = len(life.world.dataplane.batches)
+    async with life.gateway():
+        (batch,) = life.world.dataplane.batches[batches:]
+        assert sorted(type(operation).__name__ for operation in batch) == ["Ensure", "Remove"]
+        assert life.is_served(first)
+        assert life.is_served(second, MN2_MAC)
+        assert set((await life.world.dataplane.dump()).mobile_nodes) == {1, 2}
+
+
+async def test_agent_and_packet_path_lost_together(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    life.world.dataplane.crash()
+    async with life.gateway():
+        await eventually(lambda: life.is_served(prefix))
+        assert life.world.transport.sent == []
+
+
+async def test_lma_is_not_told_of_lost_bindings_when_none_is_lost(life: Life) -> None:
+    """RFC 5847 §3.2: the restart counter is that of the first start."""
+    counters = []
+    for _ in range(2):
+        async with life.gateway(killed=True):
+            (told,) = await eventually(lambda: life.world.transport.heartbeats)
+            heartbeat = mobility_header.decode(told, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS)
+            assert isinstance(heartbeat, Heartbeat)
+            counters.append(heartbeat.first(RestartCounterOption))
+    assert counters == [RestartCounterOption(1), RestartCounterOption(1)]
+
+
+async def test_node_that_moved_while_we_were_away_is_found_on_its_new_link(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    async with life.gateway():
+        life.world.ports["access2"].frame(MN1_MAC)
+        await eventually(lambda: life.is_served(prefix, link="access2"))
+        assert len(life.world.transport.sent) == 1
+
+
+async def test_node_that_the_policy_no_longer_knows_is_deregistered(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    without_mn1 = b"\n".join(
+        line for line in CONFIGURATION.splitlines() if b"mn1" not in line and b"default" not in line
+    )
+    async with life.gateway(configuration(without_mn1)) as gateway:
+        await eventually(lambda: not len(gateway.core.binding_update_list))
+        assert len(life.world.transport.sent) == 1
+        await eventually(lambda: not life.is_served(prefix))
+
+
+async def test_node_on_a_link_that_is_no_access_link_any_more_is_deregistered(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    text = CONFIGURATION.replace(b"access1: {access_technology_type: ieee_802_11}, ", b"")
+    async with life.gateway(configuration(text)) as gateway:
+        await eventually(lambda: not len(gateway.core.binding_update_list))
+        await eventually(lambda: not life.is_served(prefix))
+
+
+async def test_link_that_is_down_after_the_start_ends_its_bindings(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        await life.attached(gateway)
+    async with life.gateway() as gateway:
+        await life.world.links.put(LinkState("access1", is_up=False, mtu_octets=1500))
+        await eventually(lambda: not len(gateway.core.binding_update_list))
+
+
+async def test_start_that_fails_leaves_forwarding_as_it_was(life: Life) -> None:
+    """At 3 a.m. with a fault in the file: packets go on while somebody looks."""
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    dump = life.world.dataplane.dump
+
+    async def fail() -> None:
+        raise DataplaneError("dump", "told to fail")
+
+    life.world.dataplane.dump = fail  # type: ignore[assignment,method-assign]
+    with pytest.raises(DataplaneError):
+        async with life.gateway():
+            pass
+    life.world.dataplane.dump = dump  # type: ignore[method-assign]
+    assert life.is_served(prefix)
+    async with life.gateway() as gateway:
+        assert len(gateway.core.binding_update_list) == 1
+
+
+async def test_stop_with_deregistration_leaves_an_empty_journal(life: Life) -> None:
+    async with life.gateway(configuration()) as gateway:
+        prefix = await life.attached(gateway)
+    assert not life.is_served(prefix)
+    async with life.gateway() as gateway:
+        assert len(gateway.core.binding_update_list) == 0
+        assert gateway.core.changes_to_store(0.0, 0.0).bindings == {}
+
+
+@pytest.mark.requirement("CFG-01")
+async def test_settings_are_those_of_the_file_at_every_start(life: Life) -> None:
+    """The journal keeps sessions; what is configured comes from the file alone."""
+    text = configuration(CONFIGURATION + b"protocol: {lifetime_s: 400, refresh_fraction: 0.5}\n")
+    async with life.gateway(text, killed=True) as gateway:
+        before = gateway.core.settings
+    async with life.gateway() as gateway:
+        assert gateway.core.settings == before

@@ -1,0 +1,179 @@
+"""The thread behind the journal: coalescing, order, and a disk that fails or dawdles."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from mag.protocol.stored_binding import StoredBinding
+from mag.protocol.stored_state import StateChange
+from mag.services.journal.binding_journal import BindingJournal
+from mag.services.journal.file import JournalFile
+from services.journal.conftest import OWNER, binding
+from support.waiting import eventually
+
+
+class Disk:
+    """A journal file whose disk the test can hold up or break."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = JournalFile.open(path)
+        self.file.begin(OWNER, 1)
+        self.path = path
+        self.batches: list[dict[int, StoredBinding | None]] = []
+        self.turns = threading.Event()
+        self.turns.set()
+        self.trouble: Exception | None = None
+
+    def write(self, change: StateChange) -> None:
+        self.turns.wait(10)
+        if self.trouble is not None:
+            raise self.trouble
+        self.batches.append(dict(change.bindings))
+        self.file.write(change)
+
+    def close(self) -> None:
+        self.file.close()
+
+    def bindings(self) -> dict[int, StoredBinding]:
+        """What another process would find."""
+        connection = JournalFile.open(self.path)
+        state = connection.load(OWNER)
+        connection.close()
+        assert state is not None
+        return {each.binding_id: each for each in state.bindings}
+
+
+def journal_on(disk: Disk, **changes: float) -> BindingJournal:
+    def reopen() -> JournalFile:
+        raise AssertionError("the file is open")
+
+    return BindingJournal(disk, reopen=reopen, **changes)  # type: ignore[arg-type]
+
+
+async def test_nothing_is_told_written_before_it_is(path: Path) -> None:
+    disk = Disk(path)
+    disk.turns.clear()
+    journal = journal_on(disk, patience_s=60)
+    told: list[int] = []
+    for number in range(1, 4):
+        journal.note(StateChange({number: binding(number)}))
+        journal.when_written(lambda number=number: told.append(number))  # type: ignore[misc]
+    assert told == []
+    disk.turns.set()
+    await journal.written()
+    assert told == [1, 2, 3]
+    assert set(disk.bindings()) == {1, 2, 3}
+    journal.when_written(lambda: told.append(4))
+    assert told[-1] == 4
+    await journal.close()
+
+
+async def test_slow_disk_sees_the_last_of_many_changes(path: Path) -> None:
+    """Memory grows with bindings, not with what happens to them."""
+    disk = Disk(path)
+    disk.turns.clear()
+    journal = journal_on(disk, patience_s=60)
+    for lifetime_s in range(4, 4004, 4):
+        journal.note(StateChange({1: binding(1, lifetime_s=lifetime_s), 2: binding(2)}))
+    disk.turns.set()
+    await journal.written()
+    assert sum(len(batch) for batch in disk.batches) <= 4
+    assert disk.bindings()[1].lifetime_s == 4000
+    await journal.close()
+
+
+async def test_service_waits_for_no_dawdling_disk(path: Path) -> None:
+    disk = Disk(path)
+    disk.turns.clear()
+    journal = journal_on(disk, patience_s=0.01)
+    with capture_logs() as logs:
+        journal.note(StateChange({1: binding()}))
+        await journal.written()
+        journal.note(StateChange({2: binding(2)}))
+        await journal.written()
+        assert disk.batches == []
+        disk.turns.set()
+        await eventually(lambda: len(logs) == 2)
+    assert [log["event"] for log in logs] == ["journal_failed", "journal_restored"]
+    assert journal.failures == {"late": 1}
+    assert set(disk.bindings()) == {1, 2}
+    await journal.close()
+
+
+async def test_full_disk_is_said_once_and_what_was_missed_is_written_later(path: Path) -> None:
+    disk = Disk(path)
+    journal = journal_on(disk, patience_s=60, first_retry_s=0.001)
+    journal.note(StateChange({1: binding(1)}))
+    await journal.written()
+    disk.trouble = sqlite3.OperationalError("database or disk is full")
+    with capture_logs() as logs:
+        journal.note(StateChange({2: binding(2), 1: None}))
+        await journal.written()
+        await eventually(lambda: journal.failures["write"] >= 3)
+        journal.note(StateChange({3: binding(3), 2: None}))
+        disk.trouble = None
+        await eventually(lambda: logs and logs[-1]["event"] == "journal_restored")
+    assert [log["event"] for log in logs] == ["journal_failed", "journal_restored"]
+    assert "full" in logs[0]["reason"]
+    assert set(disk.bindings()) == {3}
+    await journal.close()
+
+
+async def test_what_came_and_went_while_the_disk_was_full_is_not_remembered(path: Path) -> None:
+    """However long that lasts."""
+    disk = Disk(path)
+    disk.trouble = sqlite3.OperationalError("database or disk is full")
+    journal = journal_on(disk, first_retry_s=0.001)
+    for number in range(1, 200):
+        journal.note(StateChange({number: binding(number)}))
+        journal.note(StateChange({number: None}))
+        await journal.written()
+    await eventually(lambda: journal.failures["write"] >= 3)
+    disk.trouble = None
+    await eventually(lambda: disk.batches)
+    assert len(disk.batches[0]) <= 1
+    await journal.close()
+
+
+async def test_file_that_could_not_be_opened_is_tried_again(path: Path) -> None:
+    attempts = []
+
+    def reopen() -> JournalFile:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise PermissionError(13, "Permission denied")
+        file = JournalFile.open(path)
+        file.begin(OWNER, 1)
+        return file
+
+    journal = BindingJournal(None, reopen=reopen, first_retry_s=0.001)
+    journal.note(StateChange({1: binding()}))
+    await journal.written()
+    await eventually(lambda: len(attempts) == 3 and journal.writes == 1)
+    await journal.close()
+
+
+async def test_close_writes_what_is_left(path: Path) -> None:
+    disk = Disk(path)
+    journal = journal_on(disk)
+    journal.note(StateChange({1: binding()}))
+    await journal.close()
+    await journal.close()
+    assert set(disk.bindings()) == {1}
+
+
+async def test_storm_is_a_bounded_number_of_writes(path: Path) -> None:
+    """Many rows in few transactions, and the loop never waits."""
+    disk = Disk(path)
+    journal = journal_on(disk, patience_s=60)
+    for number in range(1, 3001):
+        journal.note(StateChange({number: binding(number)}))
+        if number % 10 == 0:
+            await asyncio.sleep(0)
+    await journal.written()
+    assert len(disk.bindings()) == 3000
+    assert journal.writes < 200
+    await journal.close()

@@ -1,0 +1,18 @@
+"""Waiting for what threads and other processes do."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+Value = TypeVar("Value")
+
+PATIENCE_S: Final = 20.0
+
+
+async def eventually(condition: Callable[[], Value]) -> Value:
+    """Let loop and threads go on until the condition holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        # Of a thread there is nothing to await.
+        while not (value := condition()):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    return value
