@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 from pyroute2 import IPRoute, netns
 
+from mag.dataplane.kernel.layout import ROUTE_PROTOCOL
 from mag.dataplane.kernel.nftables import Nftables
 from mag.protocol.registration_machine import OutgoingMessage
 from mag.services.admin_client import AdminClient, AdminError
@@ -45,6 +46,7 @@ IPV6_CHECKSUM = 7
 MH_TYPE_OFFSET = 2
 PR_CAPBSET_DROP = 24
 IFA_F_NODAD = 2
+CHANGES_BY_USE = {"RTA_CACHEINFO", "NDA_CACHEINFO", "NDA_PROBES"}
 
 CONFIGURATION = """
 identity: test
@@ -209,6 +211,12 @@ class GatewayProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(PATIENCE_S)
 
+    def kill(self) -> None:
+        """SIGKILL, as when memory runs out: nothing is cleaned up."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.communicate()
+
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -253,6 +261,20 @@ class GatewayProcess:
 
         return in_namespace(self._gateway, read)
 
+    def packet_path(self) -> set[str]:
+        """Every rule, route and neighbour of ours, without what changes by being used."""
+
+        def read() -> set[str]:
+            with IPRoute() as route:
+                messages = (
+                    *(m for m in route.get_rules(socket.AF_INET6) if _is_ours(m, "FRA_PROTOCOL")),
+                    *(m for m in route.get_routes(socket.AF_INET6) if m["proto"] == ROUTE_PROTOCOL),
+                    *(m for m in route.get_neighbours() if _is_ours(m, "NDA_PROTOCOL")),
+                )
+                return {_lasting(message) for message in messages}
+
+        return in_namespace(self._gateway, read)
+
     # The LMA's side
 
     def next_update(self) -> OutgoingMessage:
@@ -262,16 +284,38 @@ class GatewayProcess:
             if data[MH_TYPE_OFFSET] == MobilityHeaderType.BINDING_UPDATE:
                 return OutgoingMessage(data, IPv6Address(source[0]), LMA_ADDRESS)
 
+    def no_update(self) -> None:
+        """Whatever has arrived at the LMA by now, no Proxy Binding Update was among it."""
+        self._mobility.setblocking(False)
+        try:
+            while True:
+                data = self._mobility.recv(2048)
+                assert data[MH_TYPE_OFFSET] != MobilityHeaderType.BINDING_UPDATE
+        except BlockingIOError:
+            self._mobility.settimeout(PATIENCE_S)
+
     def answer(self, data: bytes) -> None:
         """Send a Mobility Header as the LMA."""
         self._mobility.sendto(data, (str(PROXY_CARE_OF_ADDRESS), 0))
 
-    def inject(self, data: bytes, source: IPv6Address = LMA_ADDRESS) -> None:
-        """Put a Mobility Header on the wire past every check of a sending kernel."""
-        packet = IPv6Packet(source, PROXY_CARE_OF_ADDRESS, IP_PROTOCOL_MOBILITY_HEADER, data)
+    def inject(
+        self,
+        data: bytes,
+        source: IPv6Address = LMA_ADDRESS,
+        protocol: int = IP_PROTOCOL_MOBILITY_HEADER,
+    ) -> None:
+        """Put a Mobility Header, or another protocol, on the wire; no kernel checks it."""
+        packet = IPv6Packet(source, PROXY_CARE_OF_ADDRESS, protocol, data)
         core_mac = bytes.fromhex(GATEWAY_CORE_MAC.replace(":", ""))
         frame = EthernetFrame(core_mac, bytes.fromhex("0200000000fe"), 0x86DD, packet.encode())
         self._core.send(frame.encode())
+
+    @contextmanager
+    def world_socket(self, name: str) -> Iterator[socket.socket]:
+        """Hears every frame on a link from here on: `access` or `core`."""
+        link = in_namespace(self._world, lambda: _packet_socket(name))
+        with link:
+            yield link
 
     # The nodes' side
 
@@ -412,6 +456,15 @@ def _core_sockets() -> tuple[socket.socket, socket.socket]:
     mobility.bind((str(LMA_ADDRESS), 0))
     mobility.settimeout(PATIENCE_S)
     return mobility, _packet_socket("core")
+
+
+def _is_ours(message: Any, attribute: str) -> bool:
+    return bool(message.get_attr(attribute) == ROUTE_PROTOCOL)
+
+
+def _lasting(message: Any) -> str:
+    kept = sorted(f"{n}={v}" for n, v in message["attrs"] if n not in CHANGES_BY_USE)
+    return f"{message['event']} {' '.join(kept)}"
 
 
 def _packet_socket(name: str) -> socket.socket:
