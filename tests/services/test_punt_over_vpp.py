@@ -20,8 +20,10 @@ from dataplane.contract.bench import (
     uplink_of,
 )
 from dataplane.contract.kernel_bench import CORE
-from mag.dataplane.base import DataplaneError
+from mag.dataplane.base import DataplaneError, MobileNodeForwarding
 from mag.dataplane.verdict import Tunnelled
+from mag.protocol.events import AdvertisePrefixes, Binding
+from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import (
     RESERVED_LINK_LAYER_ADDRESS,
     RESERVED_LINK_LOCAL_ADDRESS,
@@ -127,11 +129,23 @@ async def test_lmas_are_pinged_when_vpp_is_there(bench: AdaptersBench) -> None:
     assert packet.source == PROXY_COA
 
 
+def _binding_of(node: MobileNodeForwarding) -> Binding:
+    return Binding(
+        binding_id=node.binding_id,
+        mn_id=b"alice@example.net",
+        access_interface=node.access_interface,
+        mn_link_layer_id=node.mn_link_layer_address,
+        lma_address=node.lma_address,
+        state=RegistrationState.ACTIVE,
+        home_network_prefixes=node.home_network_prefixes,
+    )
+
+
 async def test_router_advertisement_reaches_the_node_alone(bench: AdaptersBench) -> None:
     """RFC 6085: an IPv6 multicast in a frame to the node's own address."""
     packet = router_advertisement.advertisement(
         ProtocolSettings(proxy_care_of_address=PROXY_COA),
-        ALICE.home_network_prefixes,
+        AdvertisePrefixes(_binding_of(ALICE), 2592000, 604800),
         tunnel_mtu_octets=1460,
         access_mtu_octets=1500,
     )
