@@ -55,7 +55,7 @@ fuzz-plugin: ## The plugin's packet reading under clang's sanitizers, 60 s: make
 
 .PHONY: bench-dataplane
 bench-dataplane: build plugin ## Clocks per packet on VPP: make bench-dataplane ARGS="--bindings 1,1000 --json"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[perf]" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[perf]" >&2
 	@$(AS_ROOT) env PYTHONPATH=agent $(BIN)/python -m perf.dataplane $(ARGS)
 
 .PHONY: bench-agent
@@ -116,7 +116,7 @@ mutants: build ## Break one rule at a time; its tests must notice: make mutants 
 
 .PHONY: fuzz
 fuzz: build ## Octets that break the codec: make fuzz ARGS="-max_total_time=600"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[fuzz]" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[fuzz]" >&2
 	@for target in mobility_header neighbor_discovery; do
 	  PYTHONPATH=agent:tests $(BIN)/python -m fuzz $$target -max_total_time=60 -print_final_stats=1 $(ARGS)
 	done
