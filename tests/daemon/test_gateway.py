@@ -11,7 +11,7 @@ from daemon.conftest import running
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.fake import Delivered, Dropped, InnerPacket, Tunnelled
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.gateway_control import AttachRequest, ControlError, NodeSelector, NotFoundError
 from mag.services.link_monitor import LinkState
 from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS

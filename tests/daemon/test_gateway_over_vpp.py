@@ -32,7 +32,7 @@ from mag.dataplane.base import MobileNodeForwarding
 from mag.dataplane.verdict import Delivered, Tunnelled
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.protocol.request import RequestKind
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType

@@ -11,7 +11,7 @@ from daemon.test_gateway import attached, packet_from
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.fake import Tunnelled
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.gateway_control import AttachRequest, ControlError, Document, DrainRequest
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from support.fake_adapters import (

@@ -17,8 +17,8 @@ from mag.protocol.events import (
     TunnelWanted,
     WithdrawPrefixes,
 )
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.protocol.registration import TRANSITIONS, RegistrationInput, RegistrationState
-from mag.protocol.registration_machine import OutgoingMessage
 from mag.wire.options import HandoffIndicatorOption
 from protocol.conftest import (
     LMA_ADDRESS,

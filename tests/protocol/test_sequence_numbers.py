@@ -6,8 +6,8 @@ import pytest
 
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.ordering import is_greater_sequence
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.protocol.registration import RegistrationState
-from mag.protocol.registration_machine import OutgoingMessage
 from mag.wire.iana import BindingStatus
 from mag.wire.options import (
     HandoffIndicatorOption,

@@ -11,7 +11,7 @@ from mag.config.loader import parse
 from mag.config.model import Configuration
 from mag.daemon.gateway import Adapters
 from mag.dataplane.fake import FakeDataplane
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.access_link import AccessLinkError
 from mag.services.link_monitor import LinkState
 from mag.services.mobility_transport import ReceiveMessage

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TypeVar
 
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
 from mag.wire.options import (

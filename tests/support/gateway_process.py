@@ -21,7 +21,7 @@ from pyroute2 import IPRoute, netns
 
 from mag.dataplane.kernel.layout import ROUTE_PROTOCOL
 from mag.dataplane.kernel.nftables import Nftables
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.admin_client import AdminClient, AdminError
 from mag.services.gateway_control import Document
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame

@@ -7,7 +7,7 @@ from functools import partial
 
 from mag.protocol.events import Event
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.protocol.registration_machine import OutgoingMessage
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.journal.base import Journal
 from mag.services.mobility_transport import MobilityTransport
 

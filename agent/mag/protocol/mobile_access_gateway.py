@@ -7,27 +7,14 @@ drains `messages_to_send` and `events`, then waits until `get_timer` at most.
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Final
 
-from mag.protocol.acknowledgement import (
-    are_excused,
-    discard_reason_without_match,
-    echo_faults,
-    find_out_of_window,
-    find_request,
-    is_proven_answer,
-    timestamp_faults,
-    without_padding,
-)
+from mag.protocol.acknowledgement_gates import AcknowledgementGates
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import Attachment, HandoffHint
-from mag.protocol.binding_update_list import (
-    BindingUpdateList,
-    BindingUpdateListEntry,
-    Dismissal,
-)
+from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
+from mag.protocol.dismissals import Dismissals
 from mag.protocol.events import (
     AttachmentRefused,
     BindingErrorReceived,
@@ -41,32 +28,28 @@ from mag.protocol.events import (
 from mag.protocol.heartbeats import Heartbeats
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.lma_settings import LmaSettings
+from mag.protocol.number_series import NumberSeries
 from mag.protocol.ordering import OrderingMarks
+from mag.protocol.outgoing_message import OutgoingMessage
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.rate_limit import TokenBucket
-from mag.protocol.registration import (
-    BindingTimer,
-    LossReason,
-    RegistrationInput,
-    RegistrationState,
-)
-from mag.protocol.registration_machine import OutgoingMessage, RegistrationMachine
-from mag.protocol.request import OutstandingRequest
+from mag.protocol.registration import BindingTimer, LossReason, RegistrationInput
+from mag.protocol.registration_machine import RegistrationMachine
+from mag.protocol.replies import Replies
 from mag.protocol.restoration import RememberedBinding, Restoration, RestoredCounts
 from mag.protocol.service import BindingService
 from mag.protocol.settings import ProtocolSettings
-from mag.protocol.status_reaction import MISSING_OPTION_STATUSES
-from mag.protocol.stored_binding import StoredBinding, stored
 from mag.protocol.stored_state import StateChange
 from mag.protocol.timer_queue import TimerQueue
+from mag.protocol.unstored_changes import UnstoredChanges
+from mag.protocol.update_sender import UpdateSender
 from mag.protocol.withdrawals import Withdrawals
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
 from mag.wire.buffer import UnknownMobilityHeaderType, WireError
 from mag.wire.heartbeat import Heartbeat
-from mag.wire.iana import BindingErrorStatus, status_name
-from mag.wire.options import MobileNodeIdentifierOption
+from mag.wire.iana import BindingErrorStatus
 
 BINDING_ERRORS_PER_S: Final = 10.0
 BINDING_ERROR_BURST: Final = 10
@@ -81,7 +64,6 @@ _FIXED_SETTINGS: Final = (
     "fixed_mag_link_layer_address",
     "timestamp_based_approach_in_use",
 )
-NOT_ECHOED: Final = "the LMA's reply did not echo the options of the request"
 
 
 class MobileAccessGateway:
@@ -113,37 +95,65 @@ class MobileAccessGateway:
         self.binding_update_list = BindingUpdateList()
         self._timers: TimerQueue[tuple[int, BindingTimer]] = TimerQueue()
         self._events: list[Event] = []
+        emit = self._events.append
         self._schedule = AdvertisementSchedule(settings.router_advertisement, rng)
-        self._withdrawals = Withdrawals(self._events.append)
+        self._withdrawals = Withdrawals(emit)
         self._service = BindingService(
             binding_update_list=self.binding_update_list,
             peers=self.peers,
             timers=self._timers,
             schedule=self._schedule,
             withdrawals=self._withdrawals,
-            emit=self._events.append,
+            emit=emit,
         )
+        is_by_timestamp = settings.timestamp_based_approach_in_use
+        self._numbers = NumberSeries(marks, rng, is_by_timestamp=is_by_timestamp)
+        self._unstored = UnstoredChanges(self.binding_update_list)
         self._machine = RegistrationMachine(
             settings,
             binding_update_list=self.binding_update_list,
-            peers=self.peers,
             timers=self._timers,
             service=self._service,
-            rng=rng,
-            marks=marks,
-            emit=self._events.append,
+            sender=UpdateSender(
+                settings,
+                peers=self.peers,
+                numbers=self._numbers,
+                unstored=self._unstored,
+                emit=emit,
+            ),
+            unstored=self._unstored,
+            emit=emit,
             on_gone=self._binding_gone,
+        )
+        self._replies = Replies(
+            settings,
+            binding_update_list=self.binding_update_list,
+            peers=self.peers,
+            machine=self._machine,
+            service=self._service,
+            emit=emit,
+        )
+        self._gates = AcknowledgementGates(
+            self.binding_update_list,
+            self._replies,
+            is_by_timestamp=is_by_timestamp,
+            emit=emit,
+            discard=self._discard,
+        )
+        self._dismissals = Dismissals(
+            timers=self._timers, machine=self._machine, service=self._service, attach=self.attach
         )
         self._heartbeats = Heartbeats(
             settings.heartbeat,
             self.peers,
             restart_counter=restart_counter,
-            send=self._reply,
-            emit=self._events.append,
+            send=self._answer,
+            emit=emit,
             on_restart=self._register_again,
         )
         self._binding_errors = TokenBucket(per_s=BINDING_ERRORS_PER_S, burst=BINDING_ERROR_BURST)
-        self._replies: list[OutgoingMessage] = []
+        self._other_messages: list[OutgoingMessage] = []
+        """Those that are no PBUs."""
 
     def begin(self, now: float) -> None:
         """Start of service: tell the LMAs whether we have lost our bindings."""
@@ -172,6 +182,7 @@ class MobileAccessGateway:
             timers=self._timers,
             service=self._service,
             machine=self._machine,
+            unstored=self._unstored,
             requests_per_s=self.settings.reregistrations_per_s,
             emit=self._events.append,
         )
@@ -183,13 +194,10 @@ class MobileAccessGateway:
         Nothing that `messages_to_send` or `events` gave before should take effect until this is
         where it survives: what an LMA or the packet path knows, the next start must know too.
         """
-        ids, self._machine.changed = self._machine.changed, {}
-        bindings: dict[int, StoredBinding | None] = {}
-        for binding_id in ids:
-            entry = self.binding_update_list.by_id(binding_id)
-            bindings[binding_id] = None if entry is None else stored(entry, now, utc)
         return StateChange(
-            bindings, self._machine.take_marks(), self._heartbeats.take_new_counters()
+            self._unstored.take(now, utc),
+            self._numbers.take_marks(),
+            self._heartbeats.take_new_counters(),
         )
 
     # The access side
@@ -212,7 +220,7 @@ class MobileAccessGateway:
         has_moved = entry.attachment.access_interface != attachment.access_interface
         if entry.attachment != attachment:
             self.binding_update_list.move(entry, attachment)
-            self._machine.changed[entry.binding_id] = None
+            self._unstored.note(entry)
         if has_moved:
             self._service.redirect(entry)
         if entry.is_dismissed:
@@ -250,25 +258,13 @@ class MobileAccessGateway:
         successor: registers the node anew with this profile as soon as the LMA has answered.
         after_s: until then everything goes on as before.
         """
-        entry = self.binding_update_list.by_id(binding_id)
-        if entry is None:
-            return
-        if entry.state is RegistrationState.DEREGISTERING and not entry.is_dismissed:
-            successor = None  # the node has left
-        entry.dismissal = Dismissal(reason, successor)
-        if after_s > 0.0 and not entry.is_dismissed:
-            self._timers.set((binding_id, BindingTimer.DISMISSAL), now + after_s)
-        else:
-            self._begin_dismissal(entry, now)
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._dismissals.dismiss(entry, reason, now, successor=successor, after_s=after_s)
 
     def keep(self, binding_id: int, reason: LossReason) -> None:
         """Take back a dismissal for this reason, unless it has begun."""
-        entry = self.binding_update_list.by_id(binding_id)
-        if entry is None or entry.dismissal is None or entry.is_dismissed:
-            return
-        if entry.dismissal.reason is reason:
-            entry.dismissal = None
-            self._timers.cancel((binding_id, BindingTimer.DISMISSAL))
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._dismissals.keep(entry, reason)
 
     def change_profile(
         self, binding_id: int, profile: PolicyProfile, now: float, *, after_s: float = 0.0
@@ -279,28 +275,8 @@ class MobileAccessGateway:
         routing, which follows at once; with another it is de-registered here, after so many
         seconds, and registered there. A hold of the old profile is lifted.
         """
-        entry = self.binding_update_list.by_id(binding_id)
-        if entry is None:
-            return
-        if entry.is_dismissed:
-            if entry.dismissal is not None and entry.dismissal.successor is not None:
-                entry.dismissal = replace(entry.dismissal, successor=profile)
-            return
-        is_held = entry.state is RegistrationState.HELD
-        if is_held or profile.lma_address != entry.lma_address:
-            reason = LossReason.RECONFIGURED
-            self.dismiss(binding_id, reason, now, successor=profile, after_s=after_s)
-            return
-        self.keep(binding_id, LossReason.RECONFIGURED)
-        is_other_way = profile.local_routing is not entry.profile.local_routing
-        is_other_lifetime = profile.prefix_lifetime_s != entry.profile.prefix_lifetime_s
-        entry.profile = profile
-        if is_other_lifetime:
-            self._service.advertise_again(entry, now)
-        if is_other_way:
-            self._service.reroute(entry)
-        if not entry.home_network_prefixes:
-            entry.requested_prefixes = profile.home_network_prefixes
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._dismissals.change_profile(entry, profile, now, after_s=after_s)
 
     def advertise_again(self, binding_ids: Iterable[int], now: float) -> None:
         """Tell these nodes anew what Router Advertisements say, at a pace that links can bear."""
@@ -323,6 +299,7 @@ class MobileAccessGateway:
                 raise ValueError(f"{name} cannot change while bindings rest on it")
         self.settings = settings
         self._machine.reconfigure(settings)
+        self._replies.reconfigure(settings)
         self._schedule.reconfigure(settings.router_advertisement)
         for address, lma in lmas.items():
             if (peer := self.peers.get(address)) is not None:
@@ -385,7 +362,7 @@ class MobileAccessGateway:
             return
         match message:
             case ProxyBindingAcknowledgement():
-                self._receive_acknowledgement(message, peer, now)
+                self._gates.receive(message, peer, now)
             case BindingError():
                 self._events.append(BindingErrorReceived(source, message.status))
                 # The only messages an LMA may not know are heartbeats.
@@ -399,8 +376,8 @@ class MobileAccessGateway:
 
     def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
         """Everything that is to go out now, timestamped with `utc`, seconds since 1970."""
-        replies, self._replies = self._replies, []
-        return replies + self._machine.messages_to_send(now, utc)
+        others, self._other_messages = self._other_messages, []
+        return others + self._machine.messages_to_send(now, utc)
 
     # Time and events
 
@@ -433,7 +410,7 @@ class MobileAccessGateway:
                 case BindingTimer.ADVERTISEMENT:
                     self._service.advertise(entry, now)
                 case BindingTimer.DISMISSAL:
-                    self._begin_dismissal(entry, now)
+                    self._dismissals.begin(entry, now)
                 case BindingTimer.PERMISSION_TO_SEND:
                     self._machine.permit(entry)
                 case BindingTimer.PRESENCE:
@@ -445,77 +422,10 @@ class MobileAccessGateway:
         self._events.clear()
         return events
 
-    # Replies of the LMA
-
-    def _receive_acknowledgement(
-        self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer, now: float
-    ) -> None:
-        """The gates of §6.9.1.2 in their order; whatever passes none of them is discarded."""
-        if not acknowledgement.is_proxy:
-            self._discard(DiscardReason.NOT_PROXY, peer.address)
-            return
-        quirks = peer.settings.quirks
-        entries = self._entries_named(acknowledgement, peer)
-        if not self.settings.timestamp_based_approach_in_use and (
-            refused := find_out_of_window(acknowledgement, entries, quirks)
-        ):
-            self._machine.go_on_from(*refused, acknowledgement.sequence, now)
-            return
-        found = find_request(acknowledgement, entries) or self._sender_of(acknowledgement, peer)
-        if found is None:
-            self._discard(discard_reason_without_match(acknowledgement, entries), peer.address)
-            return
-        late = timestamp_faults(acknowledgement, found[1])
-        if not are_excused(late, quirks):
-            self._discard(DiscardReason.TIMESTAMP_MISMATCHED, peer.address)
-            return
-        faults = echo_faults(acknowledgement, *found)
-        if acknowledgement.status in MISSING_OPTION_STATUSES:
-            self._machine.report_missing_option(found[0], acknowledgement.status)
-        if are_excused(faults, quirks):
-            self._machine.note_quirks(peer, (*late, *faults))
-            self._machine.complete(*found, acknowledgement, now)
-        elif acknowledgement.status in MISSING_OPTION_STATUSES:
-            self._discard(DiscardReason.OPTION_REPORTED_MISSING, peer.address)
-            self._machine.silence(found[0], status_name(acknowledgement.status), now)
-        else:
-            self._discard(DiscardReason.ECHO_MISMATCHED, peer.address)
-            self._machine.silence(found[0], NOT_ECHOED, now)
-
-    def _entries_named(
-        self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer
-    ) -> tuple[BindingUpdateListEntry, ...]:
-        """The bindings with this LMA of the node that the PBA names."""
-        option = acknowledgement.first(MobileNodeIdentifierOption)
-        if option is None:
-            return ()
-        named = self.binding_update_list.by_mn_id(option.identifier)
-        if not named and peer.settings.quirks.padded_mn_identifier:
-            named = self.binding_update_list.by_mn_id(without_padding(option.identifier))
-        return tuple(entry for entry in named if entry.lma_address == peer.address)
-
-    def _sender_of(
-        self, acknowledgement: ProxyBindingAcknowledgement, peer: LmaPeer
-    ) -> tuple[BindingUpdateListEntry, OutstandingRequest] | None:
-        """The request that a PBA answers although it names another node, or none (§6.9.1.2(6))."""
-        entry = self.binding_update_list.by_id(peer.senders.get(acknowledgement.sequence, 0))
-        found = find_request(acknowledgement, (entry,)) if entry is not None else None
-        return found if found and is_proven_answer(acknowledgement, found[1]) else None
-
     # Ends of bindings and LMAs
 
-    def _begin_dismissal(self, entry: BindingUpdateListEntry, now: float) -> None:
-        if entry.dismissal is None or entry.is_dismissed:
-            return
-        entry.is_dismissed = True
-        if entry.state is not RegistrationState.DEREGISTERING:
-            reason = entry.dismissal.reason
-            self._machine.apply(entry, RegistrationInput.CLEARED, now, reason=reason)
-
     def _binding_gone(self, entry: BindingUpdateListEntry, now: float) -> None:
-        if entry.dismissal is not None and entry.dismissal.successor is not None:
-            attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
-            self.attach(attachment, entry.dismissal.successor, now)
+        self._dismissals.gone(entry, now)
         self._remove_if_done(self.peers[entry.lma_address])
 
     def _remove_if_done(self, peer: LmaPeer) -> None:
@@ -543,12 +453,12 @@ class MobileAccessGateway:
     def _answer_with_binding_error(self, source: IPv6Address, now: float) -> None:
         if not self._binding_errors.take(now):
             return
-        self._reply(BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE), source)
+        self._answer(BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE), source)
 
-    def _reply(self, message: BindingError | Heartbeat, destination: IPv6Address) -> None:
+    def _answer(self, message: BindingError | Heartbeat, destination: IPv6Address) -> None:
         ours = self.settings.proxy_care_of_address
         data = mobility_header.encode(message, ours, destination)
-        self._replies.append(OutgoingMessage(data, ours, destination))
+        self._other_messages.append(OutgoingMessage(data, ours, destination))
 
     def _register_again(self, peer: LmaPeer, now: float) -> None:
         """The LMA has lost its bindings: refresh ours with it, evenly (RFC 5847 §3.2)."""

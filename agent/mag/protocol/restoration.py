@@ -25,6 +25,7 @@ from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.stored_binding import StoredBinding
 from mag.protocol.timer_queue import TimerQueue
+from mag.protocol.unstored_changes import UnstoredChanges
 
 _LATEST_REFRESH: Final = 0.5
 """Part of the remaining lifetime after which an overdue refresh waits for its turn no longer."""
@@ -70,6 +71,7 @@ class Restoration:
         timers: TimerQueue[tuple[int, BindingTimer]],
         service: BindingService,
         machine: RegistrationMachine,
+        unstored: UnstoredChanges,
         requests_per_s: float,
         emit: Callable[[Event], None],
     ) -> None:
@@ -79,6 +81,7 @@ class Restoration:
         self._timers = timers
         self._service = service
         self._machine = machine
+        self._unstored = unstored
         self._interval_s = 1.0 / requests_per_s
         self._emit = emit
         self._turns: Counter[IPv6Address] = Counter()
@@ -164,7 +167,7 @@ class Restoration:
         entry.state = RegistrationState.GONE
         binding = snapshot(entry)
         self._list.remove(entry)
-        self._machine.changed[entry.binding_id] = None
+        self._unstored.note(entry)
         self._emit(BindingLost(binding, reason))
 
     def _end(
