@@ -44,7 +44,7 @@ class Drain:
             gateway.core.keep(entry.binding_id, LossReason.DRAINED)
         gateway.attachments.look_again()
         for interface in gateway.links:
-            gateway.wake_nodes(interface)
+            gateway.waker.wake(interface)
         gateway.pump.wake()
         status = self.status()
         facts = {"remaining": status["remaining"]}

@@ -23,6 +23,7 @@ from mag.config.model import Configuration, ShutdownPolicy
 from mag.daemon.attachments import Attachments
 from mag.daemon.forwarding import Forwarding
 from mag.daemon.histories import Histories
+from mag.daemon.node_waker import NodeWaker
 from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
 from mag.daemon.remembering import remembered
@@ -69,7 +70,6 @@ from mag.services.log_limiter import LogLimiter
 from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
-from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS, wake_up
 
 LINK_MONITOR_RETRY_S: Final = 1.0
 
@@ -176,6 +176,9 @@ class Gateway:
             on_refusal=self.histories.refused,
             tasks=tasks,
         )
+        self.waker = NodeWaker(
+            core=core, attachments=self.attachments, ports=self.ports, links=self.links
+        )
         self.presence = PresenceProber(
             core=core,
             pump=self.pump,
@@ -216,7 +219,7 @@ class Gateway:
         for entry in self.core.binding_update_list:
             self.attachments.known(entry.attachment)
         for interface in self.ports:
-            self.wake_nodes(interface)
+            self.waker.wake(interface)
         self.core.begin(self.pump.now())
         self.pump.wake()
         self._background = [self._tasks.create_task(self.forwarding.run())]
@@ -276,6 +279,7 @@ class Gateway:
             whatever_happens.push_async_callback(self.journal.close)
             whatever_happens.callback(self.pump.close)
             whatever_happens.callback(self.presence.close)
+            whatever_happens.callback(self.waker.close)
             for port in self.ports.values():
                 whatever_happens.callback(port.close)
             for task in (*self._background, self._link_watch):
@@ -361,7 +365,7 @@ class Gateway:
             _log.error("access_link_failed", reason=str(error))
             return
         self.forwarding.doubt()
-        self.wake_nodes(interface)
+        self.waker.wake(interface)
 
     # Effects
 
@@ -406,20 +410,12 @@ class Gateway:
         link, address = binding.access_interface, binding.mn_link_layer_id
         if self.core.binding_update_list.by_link(link, address) is None:
             self.attachments.lost(link, address)
-            if reason is not LossReason.DETACHED:
-                self.wake_nodes(link, address)
+            if reason is LossReason.DETACHED:
+                self.waker.forget(link, address)
+            else:
+                self.waker.wake(link, address)
         self.attachments.settled(binding.binding_id)
         self.on_binding_lost(binding, reason)
-
-    def wake_nodes(
-        self, interface: str, mn_link_layer_address: bytes = ALL_NODES_LINK_LAYER_ADDRESS
-    ) -> None:
-        """Have nodes that are there without a binding say something: that is what attaches them."""
-        is_taking = not (self.attachments.is_closed or self.attachments.is_draining)
-        port = self.ports.get(interface)
-        if is_taking and port is not None and interface in self.links:
-            query = wake_up(self.core.settings.fixed_mag_link_local_address)
-            port.send(query, mn_link_layer_address)
 
     def _advertise(self, due: AdvertisePrefixes) -> None:
         binding = due.binding

@@ -165,5 +165,5 @@ class Reconfiguration:
         if (old.policy, old.access_links) != (new.policy, new.access_links):
             gateway.attachments.look_again()
             for interface in new.access_links:
-                gateway.wake_nodes(interface)
+                gateway.waker.wake(interface)
         gateway.pump.wake()
