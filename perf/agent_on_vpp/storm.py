@@ -33,7 +33,7 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _CONFIGURATION: Final = """
 identity: bench
 proxy_care_of_address: {coa}
-lmas: {{lma1: {{address: {lma}}}}}
+lmas: {{lma1: {{address: {lma}, updates_per_s: 1000000, update_burst: 1000000}}}}
 access_links: {{{access}: {{attach_triggers: [router_solicitation], presence: link_layer}}}}
 policy:
   default: {{lma: lma1, mn_id_from_link_layer_address: "{{mac}}@bench.example.net"}}

@@ -76,6 +76,13 @@ def heard(seconds_ago: float, **liveness: object) -> LmaPeer:
     return peer
 
 
+def crowded(waiting: int) -> LmaPeer:
+    peer = LmaPeer(LMA, LmaSettings())
+    for binding_id in range(1, waiting + 1):
+        peer.updates.add(binding_id, is_urgent=True)
+    return peer
+
+
 REJECTED = (Remark(What.REJECTED, "PROXY_REG_NOT_ENABLED (152)", UTC - 60, UTC - 30, 2),)
 State = RegistrationState
 
@@ -139,6 +146,12 @@ State = RegistrationState
             Reason.RATE_LIMITED,
             False,
             ["rate limit", "another 0.4 s"],
+        ),
+        (
+            circumstances(entry(State.REGISTERING), peer=crowded(waiting=3)),
+            Reason.RATE_LIMITED,
+            False,
+            ["one of 3 that wait for the pace of lma1, 1000 a second"],
         ),
         (
             circumstances(entry(State.REGISTERING, attempts=5)),

@@ -11,6 +11,7 @@ from mag.protocol.events import (
     PeerUnreachable,
 )
 from mag.protocol.lma_peer import PeerState
+from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.settings import HeartbeatSettings
 from mag.wire import mobility_header
@@ -161,6 +162,7 @@ def test_lma_that_never_answered_is_not_reported_lost(
     assert gateway.peers[LMA_ADDRESS].liveness.state is PeerState.UNKNOWN
 
 
+@pytest.mark.requirement("MH-20")
 def test_binding_error_ends_heartbeats_to_that_lma(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -192,7 +194,7 @@ def test_restarted_lma_gets_all_its_bindings_again_evenly(
     lma: FakeLma, is_told_unasked: bool
 ) -> None:
     """HB-07, INT-08: and those of other LMAs are left alone."""
-    gateway = make_gateway(reregistrations_per_s=10.0)
+    gateway = make_gateway(lma_settings=LmaSettings(updates_per_s=10))
     started(gateway, lma)
     gateway.attach(attachment(MN2_MAC), profile(MN2), now=61.0)
     lma.serve(gateway, 61.0)

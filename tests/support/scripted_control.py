@@ -44,6 +44,7 @@ PEER_ROW: Document = {
     "lma": "lma1",
     "lma_address": "2001:db8:0:b::1",
     "serving_bindings": 1,
+    "waiting_updates": 7,
     "last_heard_s": None,
     "heartbeat": {"state": "reachable", "is_refused": False, "restarts_seen": 2},
     "requests": {

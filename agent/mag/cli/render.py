@@ -49,8 +49,8 @@ def bindings(rows: list[Document]) -> Iterable[RenderableType]:
 def peers(rows: list[Document]) -> Iterable[RenderableType]:
     """The LMAs."""
     table = _table(
-        "gateway", "lma", "address", "bindings", "heartbeat", "heard s ago", "request", "sent",
-        "retransmitted", "answered",
+        "gateway", "lma", "address", "bindings", "waiting", "heartbeat", "heard s ago",
+        "request", "sent", "retransmitted", "answered",
     )  # fmt: skip
     for row in rows:
         for kind, tally in row["requests"].items():
@@ -61,6 +61,7 @@ def peers(rows: list[Document]) -> Iterable[RenderableType]:
                 row["lma"],
                 row["lma_address"],
                 row["serving_bindings"],
+                row["waiting_updates"],
                 _heartbeat(row["heartbeat"]),
                 "never" if row["last_heard_s"] is None else row["last_heard_s"],
                 kind,

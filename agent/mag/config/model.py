@@ -50,7 +50,7 @@ from mag.protocol.settings import (
 from mag.wire.iana import AccessTechnologyType
 
 _DEFAULTS: Final = ProtocolSettings(proxy_care_of_address=IPv6Address(0))
-_QUIRKS: Final = LmaQuirks()
+_LMA: Final = LmaSettings()
 _TimeoutSeconds = Annotated[float, Between(0.1, 3600)]
 
 
@@ -75,13 +75,13 @@ class PresenceMethod(StrEnum):
 class QuirksSection(Section):
     """How an LMA departs from the RFCs."""
 
-    no_home_registration_flag: Switch = _QUIRKS.no_home_registration_flag
-    all_zero_prefix_length: Annotated[int, Between(0, 128)] = _QUIRKS.all_zero_prefix_length
-    padded_mn_identifier: Switch = _QUIRKS.padded_mn_identifier
-    no_handoff_indicator_echo: Switch = _QUIRKS.no_handoff_indicator_echo
-    no_access_technology_type_echo: Switch = _QUIRKS.no_access_technology_type_echo
-    no_link_layer_identifier_echo: Switch = _QUIRKS.no_link_layer_identifier_echo
-    no_timestamp_echo: Switch = _QUIRKS.no_timestamp_echo
+    no_home_registration_flag: Switch = _LMA.quirks.no_home_registration_flag
+    all_zero_prefix_length: Annotated[int, Between(0, 128)] = _LMA.quirks.all_zero_prefix_length
+    padded_mn_identifier: Switch = _LMA.quirks.padded_mn_identifier
+    no_handoff_indicator_echo: Switch = _LMA.quirks.no_handoff_indicator_echo
+    no_access_technology_type_echo: Switch = _LMA.quirks.no_access_technology_type_echo
+    no_link_layer_identifier_echo: Switch = _LMA.quirks.no_link_layer_identifier_echo
+    no_timestamp_echo: Switch = _LMA.quirks.no_timestamp_echo
 
 
 def _in_order(triggers: frozenset[AttachTrigger]) -> list[str]:
@@ -101,6 +101,10 @@ class LmaSection(Section):
     address: GlobalUnicastAddress
     path_mtu_octets: Annotated[int, Between(MINIMUM_IPV6_MTU, 65535)] = 1500
     """Largest IPv6 packet that reaches the LMA unfragmented."""
+    updates_per_s: Annotated[int, Between(1, 1_000_000)] = _LMA.updates_per_s
+    """Proxy Binding Updates to it, of all bindings and of whatever kind."""
+    update_burst: Annotated[int, Between(1, 1_000_000)] = _LMA.update_burst
+    """So many may go at once."""
     quirks: QuirksSection = QuirksSection()
 
     @property
@@ -110,7 +114,11 @@ class LmaSection(Section):
 
     def settings(self) -> LmaSettings:
         """What the protocol core knows of the LMA beside its address."""
-        return LmaSettings(quirks=LmaQuirks(**self.quirks.model_dump()))
+        return LmaSettings(
+            quirks=LmaQuirks(**self.quirks.model_dump()),
+            updates_per_s=self.updates_per_s,
+            update_burst=self.update_burst,
+        )
 
 
 class AccessLinkSection(Section):

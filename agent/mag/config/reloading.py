@@ -24,6 +24,8 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("lmas", "NAME"): "new: at once; removed: its sessions move to another LMA or end",
     ("lmas", "NAME", "address"): "sessions are de-registered there and registered at the new one",
     ("lmas", "NAME", "path_mtu_octets"): "tunnel at once; its nodes get a Router Advertisement",
+    ("lmas", "NAME", "updates_per_s"): "at once",
+    ("lmas", "NAME", "update_burst"): "at once",
     ("lmas", "NAME", "quirks"): _NEXT_REQUEST,
     ("access_links", "NAME"): "new: at once; removed: its sessions are de-registered and ended",
     ("access_links", "NAME", "access_technology_type"): "for nodes that attach from then on",

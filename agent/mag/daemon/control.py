@@ -278,6 +278,7 @@ class Control:
             "lma_address": str(peer.address),
             "serving_bindings": peer.serving_bindings,
             "last_heard_s": heard_s and round(heard_s, 1),
+            "waiting_updates": len(peer.updates),
             "quirks_applied": dict(peer.quirks_applied),
             "heartbeat": {
                 "state": peer.liveness.state.value,

@@ -219,6 +219,12 @@ def _registering(about: Circumstances) -> Explanation:
         wait = duration(about.permitted_at - about.now)
         sentence = f"the rate limit holds its Proxy Binding Update back for another {wait}"
         return _without_service(about, Reason.RATE_LIMITED, sentence)
+    if entry.binding_id in about.peer.updates:
+        sentence = (
+            f"its Proxy Binding Update is one of {len(about.peer.updates)} that wait for the pace "
+            f"of {about.lma}, {about.peer.settings.updates_per_s} a second"
+        )
+        return _without_service(about, Reason.RATE_LIMITED, sentence)
     if about.peer.liveness.state is PeerState.UNREACHABLE:
         missed = about.peer.liveness.missed
         sentence = f"{about.lma} is unreachable, {missed} heartbeats in a row without an answer"

@@ -16,6 +16,7 @@ from mag.daemon.session_effects import Effect, SessionEffects, effects_on_sessio
 from mag.dataplane.base import DataplaneError
 from mag.protocol.events import Binding
 from mag.protocol.registration import LossReason
+from mag.protocol.turns import Turns
 from mag.services.access_link import AccessLinkError, AccessLinkPort
 from mag.services.event_log import MobileNodeIdentifierForm
 from mag.services.log_setup import configure_logging
@@ -105,8 +106,9 @@ class Reconfiguration:
     def _prune(self, new: Configuration, effects: list[SessionEffects]) -> None:
         core, now = self._gateway.core, self._gateway.pump.now()
         ending = [each.entry for each in effects if each.profile is None]
-        for number, entry in enumerate(ending):
-            after_s = number / core.settings.reregistrations_per_s
+        turns = Turns(core.peers)
+        for entry in ending:
+            after_s = turns.next_s(entry.lma_address)
             core.dismiss(entry.binding_id, LossReason.RECONFIGURED, now, after_s=after_s)
         for name in set(self._gateway.links) - set(new.access_links):
             del self._gateway.links[name]
@@ -136,11 +138,11 @@ class Reconfiguration:
         gateway.core.reconfigure(new.protocol_settings(), new.lma_settings(), now)
         gateway.transport.reach(gateway.core.peers)
         gateway.policy.reconfigure(new.policy_directory)
-        moving = 0
+        turns = Turns(gateway.core.peers)
         for each in effects:
             if each.profile is not None:
-                after_s = moving / gateway.core.settings.reregistrations_per_s
-                moving += Effect.REGISTERED_ANEW in each.effects
+                is_moving = Effect.REGISTERED_ANEW in each.effects
+                after_s = turns.next_s(each.entry.lma_address) if is_moving else 0.0
                 gateway.core.change_profile(
                     each.entry.binding_id, each.profile, now, after_s=after_s
                 )

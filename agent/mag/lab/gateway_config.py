@@ -1,7 +1,7 @@
 """The configuration files of the lab's daemons, written as an operator would write them."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -11,6 +11,9 @@ from mag.lab.plan import USUAL, LabPlan
 from mag.lab.world import topology
 from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY
 
+UPDATES_PER_S: Final = 200
+"""Slow enough to see that a pace is kept."""
+
 
 def write_gateway_config(
     gateway: topology.Gateway, packet_path: GatewayPacketPath, plan: LabPlan = USUAL
@@ -19,7 +22,7 @@ def write_gateway_config(
     document = {
         "identity": gateway.name,
         "proxy_care_of_address": gateway.proxy_care_of_address,
-        "lmas": {"lma": {"address": topology.LMA_ADDRESS}},
+        "lmas": {"lma": {"address": topology.LMA_ADDRESS, "updates_per_s": UPDATES_PER_S}},
         "access_links": {packet_path.access_interface: {}},
         "policy": {
             "nodes": {

@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.request import RequestKind
+from mag.protocol.update_lane import UpdateLane
 
 
 class PeerState(StrEnum):
@@ -45,7 +46,7 @@ class LmaPeer:
 
     address: IPv6Address
     settings: LmaSettings
-    """As configured; replaced as a whole when that changes."""
+    """As configured."""
     is_leaving: bool = False
     """No longer configured: heard until the last binding with it is gone, given no new one."""
     serving_bindings: int = 0
@@ -63,6 +64,17 @@ class LmaPeer:
     """By sequence number, the binding that sent it last: at most 65536."""
     quirks_applied: Counter[str] = field(default_factory=Counter)
     """How often each of `settings.quirks` made a difference, by field name."""
+    updates: UpdateLane = field(init=False)
+    """PBUs that wait to go there."""
+
+    def __post_init__(self) -> None:
+        self.updates = UpdateLane(self.settings)
+
+    def reconfigure(self, settings: LmaSettings) -> None:
+        """It is configured, and so from now on."""
+        self.settings = settings
+        self.is_leaving = False
+        self.updates.reconfigure(settings)
 
     def apply_quirk(self, quirk: str) -> bool:
         """Count a use of one of `settings.quirks`; True for the first."""

@@ -1,4 +1,4 @@
-"""What holds for one local mobility anchor: how it departs from the RFCs."""
+"""What holds for one local mobility anchor: its pace, and how it departs from the RFCs."""
 
 from dataclasses import dataclass
 
@@ -31,3 +31,7 @@ class LmaSettings:
     """What an operator sets for one LMA."""
 
     quirks: LmaQuirks = LmaQuirks()
+    updates_per_s: int = 1000
+    """PBUs of all bindings with it, of whatever kind (INT-08)."""
+    update_burst: int = 200
+    """So many may go at once."""

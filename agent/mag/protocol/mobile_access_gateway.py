@@ -112,6 +112,7 @@ class MobileAccessGateway:
         self._machine = RegistrationMachine(
             settings,
             binding_update_list=self.binding_update_list,
+            peers=self.peers,
             timers=self._timers,
             service=self._service,
             sender=UpdateSender(
@@ -183,7 +184,6 @@ class MobileAccessGateway:
             service=self._service,
             machine=self._machine,
             unstored=self._unstored,
-            requests_per_s=self.settings.reregistrations_per_s,
             emit=self._events.append,
         )
         return restoration.restore(remembered, now, utc)
@@ -303,7 +303,7 @@ class MobileAccessGateway:
         self._schedule.reconfigure(settings.router_advertisement)
         for address, lma in lmas.items():
             if (peer := self.peers.get(address)) is not None:
-                peer.settings, peer.is_leaving = lma, False
+                peer.reconfigure(lma)
         for peer in list(self.peers.values()):
             if peer.address not in lmas:
                 peer.is_leaving = True
@@ -385,6 +385,7 @@ class MobileAccessGateway:
         """When `handle_timer` is due next, None if never."""
         deadlines = (
             self._timers.next_deadline(),
+            self._machine.get_timer(),
             self._withdrawals.get_timer(),
             self._heartbeats.get_timer(),
         )

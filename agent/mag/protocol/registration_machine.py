@@ -26,6 +26,7 @@ from mag.protocol.request import Request
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.settings import ProtocolSettings
 from mag.protocol.timer_queue import TimerQueue
+from mag.protocol.turns import Turns
 from mag.protocol.unstored_changes import UnstoredChanges
 from mag.protocol.update_queue import UpdateQueue
 from mag.protocol.update_sender import UpdateSender
@@ -45,6 +46,7 @@ class RegistrationMachine:
         settings: ProtocolSettings,
         *,
         binding_update_list: BindingUpdateList,
+        peers: Mapping[IPv6Address, LmaPeer],
         timers: TimerQueue[tuple[int, BindingTimer]],
         service: BindingService,
         sender: UpdateSender,
@@ -56,12 +58,13 @@ class RegistrationMachine:
         self._on_gone = on_gone
         self._settings = settings
         self._list = binding_update_list
+        self._peers = peers
         self._timers = timers
         self._service = service
         self._sender = sender
         self._unstored = unstored
         self._emit = emit
-        self._queue = UpdateQueue(binding_update_list, timers)
+        self._queue = UpdateQueue(binding_update_list, peers, timers)
         self._presence = PresenceCheck(settings, timers, emit)
         self._last_binding_id = 0
         self._actions: Mapping[
@@ -188,15 +191,16 @@ class RegistrationMachine:
             for entry in self._list
             if entry.lma_address == peer.address and entry.state is RegistrationState.ACTIVE
         ]
-        for number, entry in enumerate(entries):
-            due = now + number / self._settings.reregistrations_per_s
+        turns = Turns(self._peers)
+        for entry in entries:
+            due = now + turns.next_s(peer.address)
             self.arm(entry, min(due, entry.refresh_at))
         return len(entries)
 
     def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
-        """The PBUs that are due, each built and timestamped at this moment."""
+        """The PBUs that may go now, each built and timestamped at this moment."""
         messages = []
-        for entry in self._queue.take():
+        for entry in self._queue.take(now):
             try:
                 messages.append(self._sender.send(entry, now, utc))
             except ValueError as error:  # one that fits into no message, and only that one
@@ -207,6 +211,10 @@ class RegistrationMachine:
                 self.arm(entry, now + entry.backoff_s)
                 entry.backoff_s = min(2 * entry.backoff_s, self._settings.max_bindack_timeout_s)
         return messages
+
+    def get_timer(self) -> float | None:
+        """When the next PBU may go; None if none has to wait."""
+        return self._queue.get_timer()
 
     # Actions
 
@@ -234,7 +242,8 @@ class RegistrationMachine:
         self._request_to_send(entry, now)
 
     def _request_to_send(self, entry: BindingUpdateListEntry, now: float) -> None:
-        self._stop_sending(entry, now)
+        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._presence.end(entry)
         self._queue.add(entry, now)
 
     def _establish(self, entry: BindingUpdateListEntry, now: float) -> None:

@@ -1,6 +1,5 @@
 """Going on with the bindings of an earlier run of the gateway (interpretation INT-20)."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
@@ -25,6 +24,7 @@ from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.stored_binding import StoredBinding
 from mag.protocol.timer_queue import TimerQueue
+from mag.protocol.turns import Turns
 from mag.protocol.unstored_changes import UnstoredChanges
 
 _LATEST_REFRESH: Final = 0.5
@@ -72,19 +72,16 @@ class Restoration:
         service: BindingService,
         machine: RegistrationMachine,
         unstored: UnstoredChanges,
-        requests_per_s: float,
         emit: Callable[[Event], None],
     ) -> None:
-        """requests_per_s: pace of what is overdue, for each LMA."""
         self._list = binding_update_list
         self._peers = peers
         self._timers = timers
         self._service = service
         self._machine = machine
         self._unstored = unstored
-        self._interval_s = 1.0 / requests_per_s
         self._emit = emit
-        self._turns: Counter[IPv6Address] = Counter()
+        self._turns = Turns(peers)
 
     def restore(
         self, remembered: Iterable[RememberedBinding], now: float, utc: float
@@ -206,9 +203,7 @@ class Restoration:
         self._arm(entry, due)
 
     def _turn(self, entry: BindingUpdateListEntry, now: float) -> float:
-        number = self._turns[entry.lma_address]
-        self._turns[entry.lma_address] = number + 1
-        return now + number * self._interval_s
+        return now + self._turns.next_s(entry.lma_address)
 
     def _arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
         self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)

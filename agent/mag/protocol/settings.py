@@ -73,8 +73,6 @@ class ProtocolSettings:
     """FixedMAGLinkLayerAddressOnAllAccessLinks (RFC 5213 §9.3); six octets."""
     router_advertisement: RouterAdvertisementSettings = RouterAdvertisementSettings()
     heartbeat: HeartbeatSettings = HeartbeatSettings()
-    reregistrations_per_s: float = 200.0
-    """Towards one LMA that has lost its bindings (INT-08 in docs/interpretations.md)."""
     solicitations_by_link: Mapping[str, int] = field(default_factory=dict)
     """How often a node is asked for before it counts as gone, by access interface; on links that
     are left out the access network tells of every departure, and nobody is asked."""

@@ -104,8 +104,12 @@ class _Collector(Collector):
         quirks = CounterMetricFamily(
             "mag_lma_quirks_applied", "Messages treated specially", labels=["lma", "quirk"]
         )
+        waiting = GaugeMetricFamily(
+            "mag_pbu_waiting", "PBUs that the pace of their LMA keeps waiting", labels=["lma"]
+        )
         for peer in self._sources.gateway.peers.values():
             lma = self._lma(peer.address)
+            waiting.add_metric([lma], len(peer.updates))
             for quirk, count in peer.quirks_applied.items():
                 quirks.add_metric([lma, quirk], count)
             for kind, count in peer.sent.items():
@@ -114,7 +118,7 @@ class _Collector(Collector):
                 again.add_metric([lma, kind.value], count)
             for (kind, status), count in peer.answered.items():
                 answered.add_metric([lma, kind.value, str(status)], count)
-        yield from (sent, again, answered, quirks)
+        yield from (sent, again, waiting, answered, quirks)
 
     def _liveness(self) -> Iterable[Metric]:
         up = GaugeMetricFamily(

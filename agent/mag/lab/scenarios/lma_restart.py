@@ -7,6 +7,7 @@ from typing import Final
 
 from mag.lab.anchor.unsolicited import Telegram, UnsolicitedHeartbeat
 from mag.lab.event_feed import LabEvent
+from mag.lab.gateway_config import UPDATES_PER_S
 from mag.lab.plan import LabPlan
 from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.agreement import agreement_step
@@ -18,11 +19,9 @@ from mag.lab.scenarios.with_crowd import crowd_gateway, crowd_mn_ids, crowd_step
 from mag.lab.scenarios.with_traffic import LONGEST_OUTAGE_MS, outage_verdicts, traffic_steps
 from mag.lab.traffic.traffic_statistics import Period
 from mag.lab.world import topology
-from mag.protocol.settings import ProtocolSettings
 
 _CROWD: Final = 50
 _TIMEOUT_S: Final = 10.0
-_RATE_PER_S: Final = ProtocolSettings(topology.LMA_ADDRESS).reregistrations_per_s
 # What the event loop was late for goes out at once; over the whole that averages out.
 _TOLERANCE: Final = 1.1
 
@@ -137,7 +136,7 @@ class _Restart:
         if len(sent) < _CROWD:
             raise StepFailed(f"{len(sent)} Proxy Binding Updates for {_CROWD} nodes")
         rate = (_CROWD - 1) / (sent[_CROWD - 1] - sent[0])
-        sentence = f"the crowd came back at {rate:.0f} a second, {_RATE_PER_S:g} are allowed"
-        if rate > _RATE_PER_S * _TOLERANCE:
+        sentence = f"the crowd came back at {rate:.0f} a second, {UPDATES_PER_S} are allowed"
+        if rate > UPDATES_PER_S * _TOLERANCE:
             raise StepFailed(sentence)
         return Told(sentence)
