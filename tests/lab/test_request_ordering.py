@@ -11,6 +11,7 @@ from lab.anchor_domain import (
     MAG2,
     UTC0,
     Domain,
+    prefixes_of,
 )
 from mag.protocol.ordering import TICKS_PER_S
 from mag.wire.iana import BindingStatus
@@ -101,3 +102,25 @@ class TestSequenceNumbers:
         domain.sequence = number - 1
         (answer,) = domain.request(MAG1, timestamped=False)
         assert answer.status == BindingStatus.ACCEPTED
+
+    @pytest.mark.requirement("SEQ-03")
+    def test_two_sessions_of_a_node_have_a_number_each(self, domain: Domain) -> None:
+        """SEQ-03: what one has used bars nothing of the other, and 135 names its own."""
+        domain.sequence = 1000
+        (first,) = domain.request(MAG1, timestamped=False)
+        domain.sequence = 10
+        (second,) = domain.request(MAG2, mac=ALICE_SECOND_MAC, timestamped=False)
+        assert second.status == BindingStatus.ACCEPTED
+        (refresh,) = domain.request(
+            MAG2, prefixes=prefixes_of(second), mac=ALICE_SECOND_MAC, timestamped=False
+        )
+        assert refresh.status == BindingStatus.ACCEPTED
+        domain.sequence = 11
+        (again,) = domain.request(
+            MAG2, prefixes=prefixes_of(second), mac=ALICE_SECOND_MAC, timestamped=False
+        )
+        assert again.status == BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW
+        assert again.sequence == refresh.sequence == 12
+        (late,) = domain.request(MAG1, prefixes=prefixes_of(first), handoff=5, timestamped=False)
+        assert late.status == BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW
+        assert late.sequence == 1001

@@ -137,22 +137,33 @@ class LocalMobilityAnchor:
             return BindingStatus.PROXY_REG_NOT_ENABLED
         return None
 
-    def _ordering_refusal(self, request: RegistrationRequest, utc: float) -> BindingStatus | None:
+    def _is_late(
+        self, request: RegistrationRequest, session: BindingCacheEntry | None, utc: float
+    ) -> bool:
+        """Whether it comes out of order; then it has been answered so.
+
+        session: the one it is about, None if it makes a new one.
+        """
         sessions = self._cache.of_node(request.mn_id)
         window_s = self._settings.timestamp_validity_window_s
-        return ordering_refusal(request, sessions, utc, window_s)
+        status = ordering_refusal(request, session, sessions, utc, window_s)
+        if status is not None:
+            self._reject(request, status, utc, session)
+        return status is not None
 
     def _register(self, request: RegistrationRequest, now: float, utc: float) -> None:
-        late = self._ordering_refusal(request, utc)
-        if late is not None:
-            self._reject(request, late, utc)
+        found = find_session(self._cache, request)
+        session = None
+        if isinstance(found, ExistingSession | WaitForDeregistration):
+            session = found.entry
+        if self._is_late(request, session, utc):
             return
-        match find_session(self._cache, request):
+        match found:
             case ExistingSession(entry):
                 self._update(entry, request, now)
             case NewSession():
                 self._create(request, now)
-            case WaitForDeregistration():
+            case WaitForDeregistration(_):
                 self._wait(request, now)
             case Refused(status):
                 self._reject(request, status, utc)
@@ -229,9 +240,7 @@ class LocalMobilityAnchor:
         if entry is None:
             self._ignore(request.proxy_care_of_address, "not_the_current_gateway", request.mn_id)
             return
-        late = self._ordering_refusal(request, utc)
-        if late is not None:
-            self._reject(request, late, utc)
+        if self._is_late(request, entry, utc):
             return
         ended = replace(
             entry,
@@ -286,12 +295,15 @@ class LocalMobilityAnchor:
         return known if known != _ALL_ZERO else self._settings.link_local_address
 
     def _reject(
-        self, request: RegistrationRequest, status: BindingStatus, utc: float = 0.0
+        self,
+        request: RegistrationRequest,
+        status: BindingStatus,
+        utc: float = 0.0,
+        session: BindingCacheEntry | None = None,
     ) -> None:
         answer = request.refusal(status, utc)
-        if status is BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW:
-            last = self._cache.of_node(request.mn_id)[0].sequence
-            answer = replace(answer, sequence=last)
+        if status is BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW and session is not None:
+            answer = replace(answer, sequence=session.sequence)
         rejected = RequestRejected(request.mn_id, request.proxy_care_of_address, status)
         self._events.append(rejected)
         self._send(answer, request)

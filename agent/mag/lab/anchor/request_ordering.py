@@ -1,4 +1,6 @@
-"""Requests of a node are taken in the order they were sent (RFC 5213 §5.5)."""
+"""Requests are taken in the order they were sent (RFC 5213 §5.5).
+
+Timestamps order all requests of a node; sequence numbers those of one mobility session."""
 
 from collections.abc import Sequence
 
@@ -10,19 +12,20 @@ from mag.wire.iana import BindingStatus
 
 def ordering_refusal(
     request: RegistrationRequest,
+    session: BindingCacheEntry | None,
     sessions: Sequence[BindingCacheEntry],
     utc: float,
     validity_window_s: float,
 ) -> BindingStatus | None:
     """The status that refuses a request that is late or whose clock is off; None: it is next.
 
-    sessions: the node's. utc: our clock, seconds since 1970.
+    session: the one that the request is about, None if it makes a new one. sessions: all of the
+    node. utc: our clock, seconds since 1970.
     """
     if request.timestamp_ticks is None:
-        is_late = any(
-            not is_greater_sequence(request.sequence, entry.sequence) for entry in sessions
-        )
-        return BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW if is_late else None
+        if session is None or is_greater_sequence(request.sequence, session.sequence):
+            return None
+        return BindingStatus.SEQUENCE_NUMBER_OUT_OF_WINDOW
     last = max((entry.timestamp_ticks or 0 for entry in sessions), default=0)
     if request.timestamp_ticks < last:
         return BindingStatus.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED

@@ -29,6 +29,9 @@ class NewSession:
 class WaitForDeregistration:
     """It may be a handoff: the answer waits for the old gateway's word (§5.4.1, HI = 4)."""
 
+    entry: BindingCacheEntry
+    """What it would be a handoff of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -84,5 +87,5 @@ def _by_handoff_indicator(
     if request.handoff_indicator in _SAME_SESSION_MOVED:
         return ExistingSession(entry)
     if request.handoff_indicator == HandoffIndicator.UNKNOWN:
-        return ExistingSession(entry) if entry.is_deregistered else WaitForDeregistration()
+        return ExistingSession(entry) if entry.is_deregistered else WaitForDeregistration(entry)
     return NewSession()
