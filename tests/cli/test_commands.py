@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from mag import __version__
-from mag.cli import explain, gateways
+from mag.cli import explain, gateways, render
 from mag.cli.app import app
 from mag.daemon.histories import What
 from mag.lab.held import HeldLab
@@ -97,7 +98,10 @@ def test_show_as_json_is_one_document(socket: str, what: str, document: object) 
                 "ACCEPTED (0): 1",
             ],
         ),
-        ("status", ["mag1", "0.1.0", "kernel", "2001:db8:0:a::1", "12.5"]),
+        (
+            "status",
+            ["mag1", "0.1.0", "kernel", "2001:db8:0:a::1", "12.5", "36 KiB, written 3 s ago"],
+        ),
         (
             "dataplane",
             ["fake", "lost: it fell asleep", "MTU 1460", "cannot fly", "no gliding"],
@@ -113,6 +117,29 @@ def test_show_for_people_has_it_all(socket: str, what: str, words: list[str]) ->
     assert result.exit_code == 0
     for word in words:
         assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param(None, "off", id="no journal"),
+        pytest.param({"last_written_s": None}, "not written since the start", id="idle"),
+        pytest.param({}, "36 KiB, written 3 s ago, 1 failures", id="failed before"),
+        pytest.param(
+            {"trouble": "database or disk is full", "behind_s": 12.3},
+            "FAILS for 12 s: database or disk is full",
+            id="fails",
+        ),
+    ],
+)
+def test_status_says_whether_a_restart_would_know(
+    changes: dict[str, object] | None, words: str
+) -> None:
+    journal = None if changes is None else {**STATUS["journal"], **changes}
+    console = Console(width=200)
+    with console.capture() as shown:
+        console.print(*render.statuses([{"gateway": "mag1", **STATUS, "journal": journal}]))
+    assert words in shown.get()
 
 
 def test_gateway_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:

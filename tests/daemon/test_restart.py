@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mag.config.model import Configuration
+from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DataplaneError, Ensure, MobileNodeForwarding, Remove
 from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
@@ -242,3 +243,28 @@ async def test_settings_are_those_of_the_file_at_every_start(life: Life) -> None
         before = gateway.core.settings
     async with life.gateway() as gateway:
         assert gateway.core.settings == before
+
+
+async def test_operator_sees_that_a_restart_would_forget(life: Life) -> None:
+    async with life.gateway() as gateway:
+        control = Control(gateway, life.path)
+        await life.attached(gateway)
+        journal = control.status()["journal"]
+        assert (journal["trouble"], journal["failures"], journal["behind_s"]) == ("", {}, 0)
+        assert journal["rows"] >= 1
+        text = (await control.metrics()).decode()
+        assert "mag_journal_up 1.0" in text
+        assert f"mag_journal_octets {float(journal['octets'])}" in text
+        gateway.journal._file._connection.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined]
+        gateway.core.detach(1, gateway.pump.now())
+        gateway.pump.wake()
+        await eventually(lambda: gateway.journal.failures["read_only"])
+        assert "readonly" in control.status()["journal"]["trouble"]
+        text = (await control.metrics()).decode()
+        assert "mag_journal_up 0.0" in text
+        assert 'mag_journal_failures_total{reason="read_only"}' in text
+
+
+async def test_gateway_without_a_journal_says_so(gateway: Gateway, control: Control) -> None:
+    assert control.status()["journal"] is None
+    assert "mag_journal" not in (await control.metrics()).decode()

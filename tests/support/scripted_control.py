@@ -25,6 +25,16 @@ STATUS: Document = {
     "uptime_s": 12.5,
     "bindings": 1,
     "drain": {"is_active": False, "sessions": 0, "remaining": 0},
+    "journal": {
+        "path": "/var/lib/mag/journal.db",
+        "trouble": "",
+        "behind_s": 0.0,
+        "last_written_s": 3.0,
+        "octets": 36864,
+        "transactions": 2,
+        "rows": 3,
+        "failures": {"late": 1},
+    },
 }
 BINDING_ROW: Document = {
     "mn_id": "mn1@example.net",

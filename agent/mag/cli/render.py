@@ -169,7 +169,7 @@ def statuses(documents: list[Document]) -> Iterable[RenderableType]:
     """The gateways themselves."""
     table = _table(
         "gateway", "version", "packet path", "proxy care-of address", "uptime s", "bindings",
-        "drain",
+        "drain", "journal",
     )  # fmt: skip
     for document in documents:
         drain = document["drain"]
@@ -182,8 +182,22 @@ def statuses(documents: list[Document]) -> Iterable[RenderableType]:
             document["uptime_s"],
             document["bindings"],
             f"{drain['remaining']} of {drain['sessions']} left" if drain["is_active"] else "-",
+            _journal(document["journal"]),
         )
     yield table
+
+
+def _journal(journal: Document | None) -> str:
+    if journal is None:
+        return "off"
+    size = f"{journal['octets'] / 1024:.0f} KiB"
+    failures = sum(journal["failures"].values())
+    if journal["trouble"]:
+        return f"FAILS for {journal['behind_s']:.0f} s: {journal['trouble']}"
+    last = journal["last_written_s"]
+    written = "not written since the start" if last is None else f"written {last:.0f} s ago"
+    said = f"{size}, {written}"
+    return f"{said}, {failures} failures" if failures else said
 
 
 def _flat(document: Document) -> Iterable[tuple[str, int]]:

@@ -65,6 +65,23 @@ class Control:
             "bindings": len(gateway.core.binding_update_list),
             "drain": self._drain.status(),
             "reloads": dict(gateway.reloads),
+            "journal": self._journal(),
+        }
+
+    def _journal(self) -> Document | None:
+        journal = self._gateway.journal
+        if (status := journal.status()) is None:
+            return None
+        last = status.last_written_at
+        return {
+            "path": status.path,
+            "trouble": status.trouble,
+            "behind_s": round(status.behind_s, 3),
+            "last_written_s": None if last is None else round(time.time() - last, 1),
+            "octets": status.octets,
+            "transactions": status.transactions,
+            "rows": status.rows,
+            "failures": dict(journal.failures),
         }
 
     def configuration(self, *, with_defaults: bool) -> Document:

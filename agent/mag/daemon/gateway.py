@@ -191,6 +191,7 @@ class Gateway:
             Sources(
                 gateway=core,
                 transport=adapters.transport,
+                journal=self.journal,
                 lma_names=self.lma_names,
                 ports=self.ports,
                 attachments_refused=self.attachments.refused,

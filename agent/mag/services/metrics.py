@@ -13,6 +13,7 @@ from mag.dataplane.base import DataplaneCounters, DataplaneStatus
 from mag.protocol.lma_peer import PeerState
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkPort
+from mag.services.journal.base import Journal
 from mag.services.mobility_transport import MobilityTransport
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
@@ -24,6 +25,7 @@ class Sources:
 
     gateway: MobileAccessGateway
     transport: MobilityTransport
+    journal: Journal
     lma_names: Mapping[IPv6Address, str]
     ports: Mapping[str, AccessLinkPort]
     attachments_refused: Tally[str]
@@ -81,6 +83,7 @@ class _Collector(Collector):
         yield from self._faults()
         yield from self._forwarding()
         yield from self._operation()
+        yield from self._journal()
 
     def _bindings(self) -> Metric:
         family = GaugeMetricFamily("mag_bindings", "Bindings by state", labels=["lma", "state"])
@@ -139,6 +142,21 @@ class _Collector(Collector):
             "1: nodes are given up and no others taken",
             value=int(self._sources.is_draining()),
         )
+
+    def _journal(self) -> Iterable[Metric]:
+        journal = self._sources.journal
+        if (status := journal.status()) is None:
+            return
+        yield _tally("mag_journal_failures", "Writes that failed", "reason", journal.failures)
+        yield _single("mag_journal_transactions", "Writes to the journal", status.transactions)
+        yield _single("mag_journal_rows", "Bindings written or deleted", status.rows)
+        for name, text, value in (
+            ("up", "1: what changes is written, 0: a restart may forget", not status.trouble),
+            ("octets", "Size of the journal", status.octets),
+            ("behind_seconds", "Age of the oldest change that is not written", status.behind_s),
+            ("last_write_timestamp_seconds", "When it was written", status.last_written_at or 0),
+        ):
+            yield GaugeMetricFamily(f"mag_journal_{name}", text, value=float(value))
 
     def _faults(self) -> Iterable[Metric]:
         sources = self._sources

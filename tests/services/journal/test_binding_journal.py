@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 from structlog.testing import capture_logs
@@ -34,6 +35,10 @@ class Disk:
         self.batches.append(dict(change.bindings))
         self.file.write(change)
 
+    def execute(self, pragma: str) -> None:
+        """Have the file itself misbehave from now on."""
+        self.file._connection.execute(pragma)
+
     def close(self) -> None:
         self.file.close()
 
@@ -50,7 +55,7 @@ def journal_on(disk: Disk, **changes: float) -> BindingJournal:
     def reopen() -> JournalFile:
         raise AssertionError("the file is open")
 
-    return BindingJournal(disk, reopen=reopen, **changes)  # type: ignore[arg-type]
+    return BindingJournal(disk.path, disk, reopen=reopen, **changes)  # type: ignore[arg-type]
 
 
 async def test_nothing_is_told_written_before_it_is(path: Path) -> None:
@@ -108,17 +113,56 @@ async def test_full_disk_is_said_once_and_what_was_missed_is_written_later(path:
     journal = journal_on(disk, patience_s=60, first_retry_s=0.001)
     journal.note(StateChange({1: binding(1)}))
     await journal.written()
-    disk.trouble = sqlite3.OperationalError("database or disk is full")
+    disk.execute("PRAGMA max_page_count = 1")
     with capture_logs() as logs:
+        journal.note(StateChange({number: binding(number) for number in range(100, 300)}))
         journal.note(StateChange({2: binding(2), 1: None}))
         await journal.written()
-        await eventually(lambda: journal.failures["write"] >= 3)
+        await eventually(lambda: journal.failures["disk_full"] >= 3)
+        status = journal.status()
+        assert "full" in status.trouble
+        assert status.behind_s > 0
+        journal.note(StateChange(dict.fromkeys(range(100, 300))))
         journal.note(StateChange({3: binding(3), 2: None}))
-        disk.trouble = None
+        disk.execute("PRAGMA max_page_count = 1000000")
         await eventually(lambda: logs and logs[-1]["event"] == "journal_restored")
     assert [log["event"] for log in logs] == ["journal_failed", "journal_restored"]
     assert "full" in logs[0]["reason"]
+    assert (journal.status().trouble, journal.status().behind_s) == ("", 0)
     assert set(disk.bindings()) == {3}
+    await journal.close()
+
+
+async def test_status_tells_size_age_and_what_was_written(path: Path) -> None:
+    disk = Disk(path)
+    journal = journal_on(disk, patience_s=60)
+    before = journal.status()
+    assert (before.last_written_at, before.behind_s, before.rows) == (None, 0, 0)
+    begun = time.time()
+    journal.note(StateChange({1: binding(1), 2: binding(2)}))
+    await journal.written()
+    journal.note(StateChange({1: None}))
+    await journal.written()
+    status = journal.status()
+    assert (status.path, status.trouble, status.behind_s) == (str(path), "", 0)
+    assert (status.transactions, status.rows) == (2, 3)
+    assert status.last_written_at is not None
+    assert begun <= status.last_written_at <= time.time()
+    assert status.octets == sum(each.stat().st_size for each in path.parent.iterdir())
+    assert journal.failures == {}
+    await journal.close()
+
+
+async def test_write_protected_file_is_counted_as_that(path: Path) -> None:
+    disk = Disk(path)
+    disk.execute("PRAGMA query_only = ON")
+    journal = journal_on(disk, patience_s=60, first_retry_s=0.001)
+    journal.note(StateChange({1: binding(1)}))
+    await journal.written()
+    await eventually(lambda: journal.failures["read_only"] >= 2)
+    assert "readonly" in journal.status().trouble
+    disk.execute("PRAGMA query_only = OFF")
+    await eventually(lambda: not journal.status().trouble)
     await journal.close()
 
 
@@ -131,7 +175,7 @@ async def test_what_came_and_went_while_the_disk_was_full_is_not_remembered(path
         journal.note(StateChange({number: binding(number)}))
         journal.note(StateChange({number: None}))
         await journal.written()
-    await eventually(lambda: journal.failures["write"] >= 3)
+    await eventually(lambda: journal.failures["other"] >= 3)
     disk.trouble = None
     await eventually(lambda: disk.batches)
     assert len(disk.batches[0]) <= 1
@@ -149,10 +193,11 @@ async def test_file_that_could_not_be_opened_is_tried_again(path: Path) -> None:
         file.begin(OWNER, 1)
         return file
 
-    journal = BindingJournal(None, reopen=reopen, first_retry_s=0.001)
+    journal = BindingJournal(path, None, reopen=reopen, first_retry_s=0.001)
     journal.note(StateChange({1: binding()}))
     await journal.written()
     await eventually(lambda: len(attempts) == 3 and journal.writes == 1)
+    assert journal.failures == {"cannot_open": 2}
     await journal.close()
 
 

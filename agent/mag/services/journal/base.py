@@ -2,16 +2,38 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from mag.protocol.stored_state import StateChange
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStatus:
+    """How far a restart could go on now."""
+
+    path: str
+    trouble: str
+    """Why changes are not written at the moment; empty: they are."""
+    behind_s: float
+    """For how long the oldest change that is not written has waited; 0: there is none."""
+    last_written_at: float | None
+    """Seconds since 1970; None: nothing since the start."""
+    octets: int
+    """Of the file and its log."""
+    transactions: int
+    rows: int
+    """Bindings written or deleted, likewise since the start."""
 
 
 class Journal(Protocol):
     """Takes changes without making anybody wait, and tells when they have outlasted us."""
 
     failures: Counter[str]
-    """Writes that failed, and waits that were given up, by reason."""
+    """Writes that failed, by reason, and waits that were given up (`late`)."""
+
+    def status(self) -> JournalStatus | None:
+        """How it is; None: nothing is kept."""
 
     def note(self, change: StateChange) -> None:
         """Have this written soon; a later change of the same thing replaces it until then."""
@@ -34,6 +56,9 @@ class NoJournal:
 
     def __init__(self) -> None:
         self.failures: Counter[str] = Counter()
+
+    def status(self) -> None:
+        """Nothing is kept."""
 
     def note(self, change: StateChange) -> None:
         """Forget it."""

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -21,7 +22,9 @@ from mag.protocol.ordering import OrderingMarks
 from mag.protocol.rate_limit import TokenBucket
 from mag.protocol.stored_binding import StoredBinding
 from mag.protocol.stored_state import StateChange
-from mag.services.journal.file import JournalFile
+from mag.services.journal.base import JournalStatus
+from mag.services.journal.file import JournalFile, octets_of
+from mag.services.journal.trouble import Trouble, trouble_of
 
 WRITES_PER_S: Final = 100.0
 """At most, on average; each is one transaction with all that has been noted."""
@@ -58,6 +61,7 @@ class BindingJournal:
 
     def __init__(
         self,
+        path: Path,
         file: JournalFile | None,
         *,
         reopen: Callable[[], JournalFile],
@@ -65,7 +69,8 @@ class BindingJournal:
         patience_s: float = PATIENCE_S,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
-        """file: open and begun; None if that failed, `reopen` is then tried until it succeeds.
+        """path: of the file, for who asks. file: open and begun; None if that failed, `reopen` is
+        then tried until it succeeds.
 
         highest_id: the highest binding id in it.
         """
@@ -73,6 +78,7 @@ class BindingJournal:
         self.writes = 0
         self.rows = 0
         """Bindings written or deleted."""
+        self._path = path
         self._file = file
         self._reopen = reopen
         self._highest_id = highest_id
@@ -91,6 +97,9 @@ class BindingJournal:
         self._give_up: asyncio.TimerHandle | None = None
         self._trouble = ""
         """Why nothing waits for the disk at the moment."""
+        self._oldest_noted_at: float | None = None
+        """Of what is not confirmed; monotonic seconds."""
+        self._last_written_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -103,7 +112,22 @@ class BindingJournal:
                 self._pending = _Pending()
             self._pending.merge(change)
             self._noted += 1
+        if self._oldest_noted_at is None:
+            self._oldest_noted_at = self._loop.time()
         self._news.set()
+
+    def status(self) -> JournalStatus:
+        """How it is now."""
+        oldest = self._oldest_noted_at
+        return JournalStatus(
+            path=str(self._path),
+            trouble=self._trouble,
+            behind_s=0.0 if oldest is None else self._loop.time() - oldest,
+            last_written_at=self._last_written_at,
+            octets=octets_of(self._path),
+            transactions=self.writes,
+            rows=self.rows,
+        )
 
     def when_written(self, callback: Callable[[], None]) -> None:
         """Call back, in order, when everything noted so far is written or is not waited for."""
@@ -131,12 +155,14 @@ class BindingJournal:
 
     # In the loop
 
-    def _settled(self, ticket: int, error: str | None) -> None:
-        if error is not None:
-            self.failures["write"] += 1
-            self._give_in(error)
+    def _settled(self, ticket: int, taken_at: float, trouble: Trouble | None) -> None:
+        if trouble is not None:
+            self.failures[trouble.kind] += 1
+            self._give_in(trouble.text)
             return
         self._confirmed = ticket
+        self._last_written_at = time.time()
+        self._oldest_noted_at = None if ticket == self._noted else taken_at
         if self._trouble and ticket == self._noted:
             _log.info("journal_restored")
             self._trouble = ""
@@ -176,9 +202,10 @@ class BindingJournal:
                 time.sleep(1 / WRITES_PER_S)
             with self._lock:
                 taken, self._pending, ticket = self._pending, None, self._noted
+            taken_at = time.monotonic()
             error = None if taken is None else self._try_to_write(taken)
             if taken is not None:
-                self._tell(ticket, error)
+                self._tell(ticket, taken_at, error)
             if taken is not None and error is not None:
                 self._put_back(taken)
                 self._closing.wait(retry_s)
@@ -191,13 +218,13 @@ class BindingJournal:
             with contextlib.suppress(sqlite3.Error):
                 self._file.close()
 
-    def _try_to_write(self, pending: _Pending) -> str | None:
+    def _try_to_write(self, pending: _Pending) -> Trouble | None:
         try:
             if self._file is None:
                 self._file = self._reopen()
             self._file.write(pending.as_change())
         except (sqlite3.Error, OSError) as error:
-            return str(error)
+            return trouble_of(error)
         self.writes += 1
         self.rows += len(pending.bindings)
         self._highest_id = max(self._highest_id, max(pending.bindings, default=0))
@@ -215,6 +242,6 @@ class BindingJournal:
             self._pending = taken
         self._news.set()
 
-    def _tell(self, ticket: int, error: str | None) -> None:
+    def _tell(self, ticket: int, taken_at: float, trouble: Trouble | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before us
-            self._loop.call_soon_threadsafe(self._settled, ticket, error)
+            self._loop.call_soon_threadsafe(self._settled, ticket, taken_at, trouble)

@@ -152,6 +152,15 @@ class JournalLock:
         os.close(self._descriptor)
 
 
+def octets_of(path: Path) -> int:
+    """Size of the file with what lies beside it; 0 where there is none."""
+    octets = 0
+    for suffix in _BESIDE:
+        with contextlib.suppress(OSError):
+            octets += Path(f"{path}{suffix}").stat().st_size
+    return octets
+
+
 def quarantine(path: Path) -> Path:
     """Move the file aside, whole, for somebody to look at; returns its new path."""
     aside = path.with_name(f"{path.name}.refused-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")

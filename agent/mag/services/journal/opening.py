@@ -14,21 +14,9 @@ from mag.protocol.stored_state import StoredState
 from mag.services.journal.binding_journal import BindingJournal
 from mag.services.journal.file import JournalFile, JournalLock, load_copy, quarantine
 from mag.services.journal.schema import JournalUnusableError
+from mag.services.journal.trouble import is_of_the_machine, trouble_of
 
 _UNUSABLE: Final = (OSError, sqlite3.Error, JournalUnusableError, ValueError, TypeError)
-_TROUBLE_OF_THE_MACHINE: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""Primary result codes that say nothing against the file."""
-_PRIMARY_CODE: Final = 0xFF
 
 _log = structlog.get_logger()
 
@@ -41,6 +29,7 @@ class JournalInUseError(Exception):
 class OpenedJournal:
     """What an earlier run left, and the file to go on with."""
 
+    path: Path
     state: StoredState
     file: JournalFile | None
     """None if it could not be opened for writing."""
@@ -50,7 +39,9 @@ class OpenedJournal:
     def start(self) -> BindingJournal:
         """Begin to write, in the running loop."""
         ids = (binding.binding_id for binding in self.state.bindings)
-        return BindingJournal(self.file, reopen=self.reopen, highest_id=max(ids, default=0))
+        return BindingJournal(
+            self.path, self.file, reopen=self.reopen, highest_id=max(ids, default=0)
+        )
 
 
 def open_journal(
@@ -67,17 +58,17 @@ def open_journal(
     try:
         file, state = _open(path, proxy_care_of_address)
     except _UNUSABLE as error:
-        if not _is_of_the_machine(error):
-            return OpenedJournal(empty, *_refuse(path, error, partial(begin, empty)), lock)
-        _log.error("journal_failed", path=str(path), reason=_reason(error))
+        if not is_of_the_machine(error):
+            return OpenedJournal(path, empty, *_refuse(path, error, partial(begin, empty)), lock)
+        _log.error("journal_failed", path=str(path), reason=trouble_of(error).text)
         state = _read_only(path, proxy_care_of_address)
         if state is None:
-            return OpenedJournal(empty, None, partial(_begin_anew, begin, path, empty), lock)
-        return OpenedJournal(state, None, partial(begin, state), lock)
+            return OpenedJournal(path, empty, None, partial(_begin_anew, begin, path, empty), lock)
+        return OpenedJournal(path, state, None, partial(begin, state), lock)
     if state is not None:
-        return OpenedJournal(state, file, partial(begin, state), lock)
+        return OpenedJournal(path, state, file, partial(begin, state), lock)
     file.begin(proxy_care_of_address, first_counter)
-    return OpenedJournal(empty, file, partial(begin, empty), lock)
+    return OpenedJournal(path, empty, file, partial(begin, empty), lock)
 
 
 def _lock(path: Path) -> JournalLock | None:
@@ -120,10 +111,12 @@ def _refuse(
     """Aside with it, whole; the gateway starts empty and says so."""
     try:
         kept_as = quarantine(path)
-        _log.error("journal_refused", path=str(path), reason=_reason(error), kept_as=str(kept_as))
+        _log.error(
+            "journal_refused", path=str(path), reason=trouble_of(error).text, kept_as=str(kept_as)
+        )
         return begin(), begin
     except (OSError, sqlite3.Error) as trouble:
-        _log.error("journal_failed", path=str(path), reason=_reason(trouble))
+        _log.error("journal_failed", path=str(path), reason=trouble_of(trouble).text)
         return None, begin
 
 
@@ -131,17 +124,5 @@ def _read_only(path: Path, owner: IPv6Address) -> StoredState | None:
     try:
         return load_copy(path, owner)
     except _UNUSABLE as error:
-        _log.error("journal_unreadable", path=str(path), reason=_reason(error))
+        _log.error("journal_unreadable", path=str(path), reason=trouble_of(error).text)
         return None
-
-
-def _is_of_the_machine(error: Exception) -> bool:
-    """Whether the file itself may well be a journal of ours."""
-    if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        return code & _PRIMARY_CODE in _TROUBLE_OF_THE_MACHINE
-    return isinstance(error, OSError)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
