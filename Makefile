@@ -62,6 +62,10 @@ bench-dataplane: build plugin ## Clocks per packet on VPP: make bench-dataplane 
 bench-agent: build plugin ## The agent on VPP, seen from outside: make bench-agent ARGS="--parts restore"
 	@$(AS_ROOT) env PYTHONPATH=agent:tests $(BIN)/python -m perf.agent_on_vpp $(ARGS)
 
+.PHONY: bench-restart
+bench-restart: build ## A restart with 100,000 bindings: make bench-restart ARGS="--parts storm,kernel"
+	@$(AS_ROOT) env PYTHONPATH=agent:tests $(BIN)/python -m perf.restart $(ARGS)
+
 .PHONY: build
 build: $(STAMP) ## Make the virtual environment with everything pinned
 

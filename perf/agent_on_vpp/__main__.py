@@ -13,6 +13,7 @@ from mag.lab.errors import LabError
 from mag.lab.packet_path.vpp_installation import VppInstallation, find_vpp
 from perf.agent_on_vpp.restore import measure_restore
 from perf.agent_on_vpp.storm import measure_storm
+from perf.arguments import parts_of
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.report import make_document, render
 from perf.host import describe_host, keep, read_commit
@@ -66,7 +67,7 @@ def _measurements(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perf.agent_on_vpp", description=main.__doc__)
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument("--parts", type=parts_of(PARTS), default=list(PARTS), help=",".join(PARTS))
     parser.add_argument("--bindings", type=int, default=100_000, help="of the restoration")
     parser.add_argument(
         "--rates", type=_rates, default=[2500, 5000], help="of attaches offered, per second"
@@ -75,13 +76,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=_REPOSITORY / "perf" / "results")
     parser.add_argument("--json", action="store_true", help="print the document instead of a table")
     return parser.parse_args()
-
-
-def _parts(text: str) -> list[str]:
-    parts = text.split(",")
-    if unknown := set(parts) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}")
-    return parts
 
 
 def _rates(text: str) -> list[int]:

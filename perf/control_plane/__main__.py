@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mag.dataplane.base import DataplaneError
+from perf.arguments import count, parts_of
 from perf.control_plane.codec import measure_codec
 from perf.control_plane.core import measure_attach, measure_refresh, measure_refresh_all
 from perf.control_plane.kernel import measure_kernel
@@ -34,29 +35,15 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perf.control_plane", description=main.__doc__)
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help=",".join(PARTS))
-    parser.add_argument("--bindings", type=_count, default=100_000, help="of refresh and memory")
-    parser.add_argument("--attaches", type=_count, default=20_000, help="of each attach storm")
-    parser.add_argument("--kernel-bindings", type=_count, default=20_000)
-    parser.add_argument("--pairs", type=_count, default=40, help="slices of each codec contest")
-    parser.add_argument("--repeats", type=_count, default=5, help="of all but memory and refresh")
+    parser.add_argument("--parts", type=parts_of(PARTS), default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument("--bindings", type=count, default=100_000, help="of refresh and memory")
+    parser.add_argument("--attaches", type=count, default=20_000, help="of each attach storm")
+    parser.add_argument("--kernel-bindings", type=count, default=20_000)
+    parser.add_argument("--pairs", type=count, default=40, help="slices of each codec contest")
+    parser.add_argument("--repeats", type=count, default=5, help="of all but memory and refresh")
     parser.add_argument("--output", type=Path, default=_REPOSITORY / "perf" / "results")
     parser.add_argument("--json", action="store_true", help="print the document instead of a table")
     return parser.parse_args()
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("1 is the least")
-    return count
-
-
-def _parts(text: str) -> list[str]:
-    parts = text.split(",")
-    if unknown := set(parts) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}")
-    return parts
 
 
 def _measure(options: argparse.Namespace) -> Document:

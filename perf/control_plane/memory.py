@@ -4,10 +4,9 @@ import asyncio
 import ctypes
 import gc
 import logging
-import multiprocessing
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
@@ -33,6 +32,7 @@ from perf.control_plane.measurement import Measurement
 from perf.control_plane.nodes import LMA_ADDRESS, mac, mn_id
 from perf.control_plane.targets import OCTETS_PER_BINDING
 from perf.control_plane.template_lma import TemplateLma
+from perf.fresh_process import in_fresh_process
 from support.fake_adapters import FakePort, FakeWorld, configuration, until
 
 WARM_UP: Final = 1_000
@@ -45,13 +45,8 @@ _PAGE_OCTETS: Final = os.sysconf("SC_PAGE_SIZE")
 def measure_memory(bindings: int) -> Iterator[Measurement]:
     """Octets of resident memory for each binding: the core alone, and the whole daemon."""
     for name, subject in (("core", _core), ("daemon", _daemon)):
-        octets = _in_fresh_process(subject, bindings)
+        octets = in_fresh_process(subject, bindings)
         yield Measurement(f"{name}_octets_per_binding", "octets", [octets], OCTETS_PER_BINDING)
-
-
-def _in_fresh_process(subject: Callable[[int], float], bindings: int) -> float:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(subject, (bindings,))
 
 
 def _core(bindings: int) -> float:

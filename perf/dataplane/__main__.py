@@ -10,6 +10,7 @@ from typing import Final
 from mag.dataplane.base import DataplaneError
 from mag.lab.errors import LabError
 from mag.lab.packet_path.vpp_installation import find_vpp
+from perf.arguments import count, parts_of
 from perf.dataplane.bench import Effort, measure_size
 from perf.dataplane.churn import measure_churn
 from perf.dataplane.frames import MobileNodes
@@ -47,12 +48,12 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="perf.dataplane", description=main.__doc__)
     parser.add_argument("--bindings", type=_counts, default=[1, 1_000, 100_000, 1_000_000])
-    parser.add_argument("--parts", type=_parts, default=["paths", "programming"])
-    parser.add_argument("--pairs", type=_count, default=40, help="good slices of each path")
-    parser.add_argument("--slice-ms", type=_count, default=100, help="length of a slice")
+    parser.add_argument("--parts", type=parts_of(PARTS), default=["paths", "programming"])
+    parser.add_argument("--pairs", type=count, default=40, help="good slices of each path")
+    parser.add_argument("--slice-ms", type=count, default=100, help="length of a slice")
     parser.add_argument("--minutes", type=float, default=5.0, help="longest, for each size")
     parser.add_argument(
-        "--correspondents", type=_count, default=65_536, help="hosts that nodes talk to, at most"
+        "--correspondents", type=count, default=65_536, help="hosts that nodes talk to, at most"
     )
     parser.add_argument("--churn-minutes", type=float, default=10.0)
     parser.add_argument("--page-size", choices=("4k", "2M"), default="4k")
@@ -63,21 +64,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _counts(text: str) -> list[int]:
-    return [_count(count) for count in text.split(",")]
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError("1 is the least")
-    return count
-
-
-def _parts(text: str) -> list[str]:
-    parts = text.split(",")
-    if unknown := set(parts) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}")
-    return parts
+    return [count(each) for each in text.split(",")]
 
 
 def _measure(options: argparse.Namespace) -> Document:

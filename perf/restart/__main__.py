@@ -1,0 +1,82 @@
+"""`python -m perf.restart`: a restart with many bindings measured; a table, and the raw samples."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from mag.dataplane.base import DataplaneError
+from perf.arguments import count, parts_of
+from perf.control_plane.measurement import Measurement
+from perf.control_plane.report import make_document, render
+from perf.host import describe_host, keep, read_commit
+from perf.restart.first_minute import measure_first_minute
+from perf.restart.reload import measure_reload
+from perf.restart.start import measure_start_in_memory, measure_start_on_kernel
+from perf.restart.storm import measure_storm
+
+EXIT_OK: Final = 0
+EXIT_TARGET_MISSED: Final = 1
+PARTS: Final = ("storm", "memory", "kernel", "first-minute", "reload")
+_REPOSITORY: Final = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """0: all targets met. 1: one was not, or could not be measured."""
+    options = _parse()
+    results: list[Measurement] = []
+    not_measured: dict[str, str] = {}
+    host = describe_host()  # before we load the machine ourselves
+    for part in options.parts:
+        _say(f"measuring {part}")
+        if part == "kernel" and os.geteuid() != 0:
+            not_measured[part] = "network namespaces need root"
+            continue
+        try:
+            results += _measurements(options)[part]()
+        except (DataplaneError, RuntimeError, TimeoutError) as error:
+            not_measured[part] = str(error) or type(error).__name__
+    provenance = {
+        "measurement": "restart",
+        "host": host,
+        "commit": read_commit(_REPOSITORY),
+        "options": {"bindings": options.bindings, "repeats": options.repeats},
+    }
+    document = make_document(results, not_measured, provenance)
+    _say(f"raw samples: {keep(document, options.output)}")
+    print(json.dumps(document) if options.json else render(document))
+    return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="perf.restart", description=main.__doc__)
+    parser.add_argument("--parts", type=parts_of(PARTS), default=list(PARTS), help=",".join(PARTS))
+    parser.add_argument("--bindings", type=count, default=100_000)
+    parser.add_argument("--repeats", type=count, default=3, help="of each start")
+    parser.add_argument("--journal-folder", type=Path, help="on the disk to measure")
+    parser.add_argument("--output", type=Path, default=_REPOSITORY / "perf" / "results")
+    parser.add_argument("--json", action="store_true", help="print the document instead of a table")
+    return parser.parse_args()
+
+
+def _measurements(
+    options: argparse.Namespace,
+) -> Mapping[str, Callable[[], Iterator[Measurement]]]:
+    return {
+        "storm": lambda: measure_storm(options.bindings, options.journal_folder),
+        "memory": lambda: measure_start_in_memory(options.bindings, options.repeats),
+        "kernel": lambda: measure_start_on_kernel(options.bindings, options.repeats),
+        "first-minute": lambda: measure_first_minute(options.bindings),
+        "reload": lambda: measure_reload(options.bindings),
+    }
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

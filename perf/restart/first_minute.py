@@ -1,0 +1,98 @@
+"""What a gateway that starts again sends in its first minute, in simulated time."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from mag.protocol.events import ForwardingWanted, ProbeNode
+from mag.protocol.lma_settings import LmaSettings
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.ordering import OrderingMarks
+from mag.protocol.restoration import RememberedBinding
+from mag.protocol.settings import HeartbeatSettings, ProtocolSettings
+from mag.protocol.stored_binding import StoredBinding
+from perf.control_plane.core import ARRIVALS, UTC, Domain
+from perf.control_plane.measurement import Measurement
+from perf.control_plane.nodes import LMA_ADDRESS, PROXY_CARE_OF_ADDRESS, profile
+from perf.control_plane.template_lma import TemplateLma
+from perf.restart.targets import UPDATES_AS_DUE
+
+MINUTE_S: Final = 60.0
+AWAY_S: Final = (5.0, 60.0)
+"""How long no gateway ran."""
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What went out, by second of the minute."""
+
+    updates: Counter[int] = field(default_factory=Counter)
+    solicitations: int = 0
+
+
+def measure_first_minute(bindings: int) -> Iterator[Measurement]:
+    """PBUs sent against those that fell due until then, and the busiest second.
+
+    Bindings arrived evenly over a lifetime; every node answers when it is asked for.
+    """
+    kept = _steady_state(bindings)
+    for away_s in AWAY_S:
+        name = f"away_{away_s:g}_s"
+        begun_at = UTC + away_s
+        due = sum(each.refresh_at <= begun_at + MINUTE_S for each in kept)
+        minute = _first_minute(kept, begun_at)
+        sent = minute.updates.total()
+        yield Measurement(f"{name}_pbus_due", "", [due])
+        yield Measurement(f"{name}_pbus_sent", "", [sent])
+        yield Measurement(f"{name}_pbus_sent_to_due", "", [sent / due], UPDATES_AS_DUE)
+        yield Measurement(f"{name}_busiest_second", "1/s", [max(minute.updates.values())])
+
+
+def _steady_state(bindings: int) -> Sequence[StoredBinding]:
+    """What the journal has at UTC."""
+    domain = Domain()
+    lifetime_s = domain.core.settings.lifetime_s
+    kept: dict[int, StoredBinding | None] = {}
+    together = max(1, bindings // ARRIVALS)
+    for start in range(0, bindings, together):
+        now = lifetime_s * (start / bindings - 1)
+        domain.attach(range(start, min(start + together, bindings)), now)
+        while (deadline := domain.core.get_timer()) is not None and deadline <= now:
+            domain.turn(deadline)
+        kept.update(domain.core.changes_to_store(now, UTC + now).bindings)
+    return [each for each in kept.values() if each is not None]
+
+
+def _first_minute(kept: Sequence[StoredBinding], begun_at: float) -> _Minute:
+    settings = ProtocolSettings(
+        proxy_care_of_address=PROXY_CARE_OF_ADDRESS,
+        heartbeat=HeartbeatSettings(is_enabled=False),
+    )
+    core = MobileAccessGateway(
+        settings,
+        {LMA_ADDRESS: LmaSettings()},
+        random.Random(1),  # noqa: S311 - the same spread in every run
+        marks=OrderingMarks(1, 0),
+    )
+    remembered = [RememberedBinding(each, profile(0)) for each in kept]
+    core.restore(remembered, {}, 0.0, begun_at)
+    lma = TemplateLma()
+    minute = _Minute()
+    now = 0.0
+    while now <= MINUTE_S:
+        core.handle_timer(now)
+        messages = core.messages_to_send(now, begun_at + now)
+        minute.updates[int(now)] += len(messages)
+        for message in messages:
+            core.receive_message(lma.answer(message.data), LMA_ADDRESS, now)
+        for event in core.events():
+            if isinstance(event, ForwardingWanted):
+                core.forwarding_ready(event.binding.binding_id, now)
+            elif isinstance(event, ProbeNode):
+                minute.solicitations += 1
+                core.node_heard(event.binding.binding_id, None, now)
+        deadline = core.get_timer()
+        now = MINUTE_S + 1 if deadline is None else max(now, deadline)
+    return minute
