@@ -18,7 +18,7 @@ from mag.protocol.events import (
 )
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.protocol.ordering import SEQUENCE_BLOCK, OrderingMarks
+from mag.protocol.ordering import SEQUENCE_BLOCK, SESSION_BLOCK, OrderingMarks
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.restoration import RememberedBinding, RestoredCounts
 from mag.protocol.stored_binding import StoredBinding
@@ -46,6 +46,7 @@ from protocol.conftest import (
 from support.fake_lma import FakeLma, only_option, read_update
 
 LIFETIME_S = 3600
+MAX_BACKOFF_S = 32.0
 
 
 class Store:
@@ -206,17 +207,38 @@ def test_marks_move_a_block_at_a_time(gateway: MobileAccessGateway, lma: FakeLma
 
 
 @pytest.mark.requirement("SEQ-04")
-def test_sequence_number_of_a_session_is_its_last_and_one(store: Store, lma: FakeLma) -> None:
+@pytest.mark.parametrize("killed_after", range(1, 2 * SESSION_BLOCK + 2))
+def test_session_goes_on_beyond_all_its_numbers(
+    store: Store, lma: FakeLma, killed_after: int
+) -> None:
     """Without timestamps the session's number orders its PBUs, across a restart too."""
     gateway = make_gateway(timestamp_based_approach_in_use=False)
-    establish(gateway, lma)
-    store.take(gateway, 0.0)
-    last = lma.received[-1].sequence
-    again, _ = store.start_again(timestamp_based_approach_in_use=False)
-    (entry,) = again.binding_update_list
-    again.handle_timer(entry.refresh_at)
-    (message,) = again.messages_to_send(entry.refresh_at, UTC)
-    assert read_update(message).sequence == (last + 1) % 2**16
+    gateway.attach(attachment(), profile(), 0.0)
+    now, last = 0.0, 0
+    for _ in range(killed_after):
+        gateway.handle_timer(now)
+        (message,) = gateway.messages_to_send(now, UTC + now)
+        last = read_update(message).sequence
+        store.take(gateway, now)
+        now += MAX_BACKOFF_S
+    again, _ = store.start_again(away_s=now, timestamp_based_approach_in_use=False)
+    again.handle_timer(0.0)
+    (message,) = again.messages_to_send(0.0, UTC + now)
+    step = (read_update(message).sequence - last) % 2**16
+    assert 1 <= step <= SESSION_BLOCK
+
+
+def test_numbers_of_a_session_are_reserved_a_block_at_a_time(store: Store) -> None:
+    """A PBU costs a write only when it is the first of a block."""
+    gateway = make_gateway(timestamp_based_approach_in_use=False)
+    gateway.attach(attachment(), profile(), 0.0)
+    stored = []
+    for number in range(3 * SESSION_BLOCK):
+        now = number * MAX_BACKOFF_S
+        gateway.handle_timer(now)
+        assert len(gateway.messages_to_send(now, UTC + now)) == 1
+        stored += gateway.changes_to_store(now, UTC + now).bindings.values()
+    assert len(stored) == 3
 
 
 def test_expired_while_away_is_handled_first_and_lost(

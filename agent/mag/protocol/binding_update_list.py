@@ -52,6 +52,9 @@ class BindingUpdateListEntry:
     """Sequence numbers of the last exchange that is over: replies to them are merely late."""
     last_sequence: int | None = None
     """Greatest sequence number sent for this session, or learned from the LMA; None: none yet."""
+    reserved_sequence: int | None = None
+    """Without timestamps: where the block ends that its numbers are taken from. A gateway that
+    starts again goes on behind it, so that not every PBU has to be remembered."""
     attempts: int = 0
     """PBUs sent for the current request; 2 and up are retransmissions."""
     backoff_s: float = 0.0

@@ -8,6 +8,8 @@ from mag.protocol.ordering import (
     OrderingMarks,
     SequenceCounter,
     TimestampSource,
+    is_in_block,
+    last_of_block,
     next_sequence,
 )
 
@@ -39,6 +41,13 @@ class NumberSeries:
         if not self._marks.cover(sequence, ticks):
             self._marks = OrderingMarks.beyond(sequence, ticks)
             self._has_new_marks = True
+
+    def reserve_of_session(self, entry: BindingUpdateListEntry, sequence: int) -> bool:
+        """The same without timestamps; whether the entry begins a block, which must be stored."""
+        if is_in_block(sequence, entry.reserved_sequence):
+            return False
+        entry.reserved_sequence = last_of_block(sequence)
+        return True
 
     def take_marks(self) -> OrderingMarks | None:
         """The marks if they have moved since the last call."""

@@ -24,6 +24,16 @@ def is_greater_sequence(sequence: int, last: int) -> bool:
     return (last - sequence) & _SEQUENCE_MASK > _SEQUENCE_WINDOW
 
 
+def last_of_block(sequence: int) -> int:
+    """The last number of the block of a session's numbers that begins with this one."""
+    return (sequence + SESSION_BLOCK - 1) & _SEQUENCE_MASK
+
+
+def is_in_block(sequence: int, last: int | None) -> bool:
+    """Whether a session's number lies in the block that ends with `last`; None: no block yet."""
+    return last is not None and (last - sequence) & _SEQUENCE_MASK < SESSION_BLOCK
+
+
 class SequenceCounter:
     """The MAG-wide counter that the timestamp scheme uses to match replies (RFC 5213 §6.9.1.1)."""
 
@@ -59,6 +69,8 @@ class TimestampSource:
         return ticks
 
 
+SESSION_BLOCK: Final = 16
+"""Sequence numbers of one session."""
 SEQUENCE_BLOCK: Final = 4096
 TIMESTAMP_BLOCK_TICKS: Final = TICKS_PER_S // 4
 """Shorter than a start takes, and than the 0.3 s by which an LMA lets clocks differ."""

@@ -50,7 +50,9 @@ def stored(entry: BindingUpdateListEntry, now: float, utc: float) -> StoredBindi
         lifetime_s=entry.lifetime_s,
         expires_at=entry.expires_at + ahead if ahead else 0.0,
         refresh_at=entry.refresh_at + ahead if ahead else 0.0,
-        last_sequence=entry.last_sequence,
+        last_sequence=(
+            entry.last_sequence if entry.reserved_sequence is None else entry.reserved_sequence
+        ),
         last_status=entry.last_status,
         hold=entry.hold,
         loss_reason=entry.loss_reason,

@@ -55,10 +55,10 @@ class UpdateSender:
         )
         ours = self._settings.proxy_care_of_address
         data = mobility_header.encode(update, ours, entry.lma_address)
-        if ticks is None:  # the number is the session's own, and goes with it
-            self._unstored.note(entry)
-        else:
+        if ticks is not None:
             self._numbers.reserve(sequence, ticks)
+        elif self._numbers.reserve_of_session(entry, sequence):
+            self._unstored.note(entry)
         self._note_sent(
             entry, OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment)
         )
