@@ -6,10 +6,12 @@ changed since.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import NamedTuple, TypeVar
+from itertools import chain
+from typing import Final, NamedTuple, TypeVar
 
 from mag.dataplane.base import (
     AccessLink,
@@ -24,7 +26,11 @@ from mag.dataplane.base import (
     Remove,
 )
 
+AT_ONCE: Final = 500
+"""Records that are looked at in one turn of the loop; each costs some microseconds."""
+
 _K = TypeVar("_K")
+_T = TypeVar("_T")
 
 RecordKey = IPv6Address | str | int
 """A record's own key: the three kinds have keys of different types, so it says the kind too."""
@@ -51,26 +57,22 @@ def _ordered(record: MobileNodeForwarding) -> MobileNodeForwarding:
     return replace(record, home_network_prefixes=tuple(sorted(record.home_network_prefixes)))
 
 
-def plan(desired: ForwardingState, actual: ForwardingState) -> list[Operation]:
+def plan(desired: ForwardingState, actual: ForwardingState) -> Iterator[Operation]:
     """The operations that turn `actual` into `desired`, in an order in which each is possible.
 
     Bindings that must go or give up a prefix are removed; tunnels and access links are made;
     bindings are made; last, when no binding uses them any more, tunnels and access links go.
     A binding that moves from a link that goes to a link that comes thus never stops forwarding.
     """
-    pruned = list(_bindings_to_prune(desired.mobile_nodes, actual.mobile_nodes))
-    gone = {node.key for node in pruned}
-    return [
-        *map(Remove, pruned),
-        *_changes(desired.lma_tunnels, actual.lma_tunnels),
-        *_changes(desired.access_links, actual.access_links),
-        *_changes(
-            desired.mobile_nodes,
-            {key: node for key, node in actual.mobile_nodes.items() if key not in gone},
-        ),
-        *_leavers(desired.lma_tunnels, actual.lma_tunnels),
-        *_leavers(desired.access_links, actual.access_links),
-    ]
+    gone: set[int] = set()
+    for node in _bindings_to_prune(desired.mobile_nodes, actual.mobile_nodes):
+        gone.add(node.key)
+        yield Remove(node)
+    yield from _changes(desired.lma_tunnels, actual.lma_tunnels)
+    yield from _changes(desired.access_links, actual.access_links)
+    yield from _changes(desired.mobile_nodes, actual.mobile_nodes, gone)
+    yield from _leavers(desired.lma_tunnels, actual.lma_tunnels)
+    yield from _leavers(desired.access_links, actual.access_links)
 
 
 def _bindings_to_prune(
@@ -79,8 +81,9 @@ def _bindings_to_prune(
     given_up = {
         prefix: key
         for key, node in actual.items()
-        if key in desired
-        for prefix in {*node.home_network_prefixes}.difference(desired[key].home_network_prefixes)
+        if (wanted := desired.get(key)) is not None
+        and wanted.home_network_prefixes != node.home_network_prefixes
+        for prefix in {*node.home_network_prefixes}.difference(wanted.home_network_prefixes)
     }
     losers = {
         given_up[prefix]
@@ -91,9 +94,11 @@ def _bindings_to_prune(
     return (node for key, node in actual.items() if key not in desired or key in losers)
 
 
-def _changes(desired: Mapping[_K, Record], actual: Mapping[_K, Record]) -> Iterator[Ensure]:
+def _changes(
+    desired: Mapping[_K, Record], actual: Mapping[_K, Record], gone: Container[_K] = ()
+) -> Iterator[Ensure]:
     for key, record in desired.items():
-        before = actual.get(key)
+        before = None if key in gone else actual.get(key)
         if not is_same_state(record, before):
             yield Ensure(record, replaces=before)
 
@@ -197,10 +202,11 @@ class Reconciler:
         """Dump what is there and apply the whole difference. Raises DataplaneError."""
         async with self._lock:
             found = await self._dataplane.dump()
-            self._actual = {record.key: record for record in _records(found)}
+            self._actual = dict(_items(found))
             self._uncertain.clear()
-            self._dirty = {}
-            for key in self._desired.by_key | self._actual:
+            # Until it has been looked at, nothing counts as settled.
+            self._dirty = dict.fromkeys(self._desired.by_key | self._actual)
+            async for key in _in_turns(list(self._dirty)):
                 self._mark(key)
             return await self._apply_dirty()
 
@@ -219,7 +225,7 @@ class Reconciler:
     async def _apply_dirty(self) -> tuple[Outcome, ...]:
         self._batches_begun += 1
         self._last_answer = None
-        operations = self._plan_dirty()
+        operations = [operation async for operation in _in_turns(self._plan_dirty())]
         outcomes: tuple[Outcome, ...] = ()
         if operations:
             outcomes = await self._apply(operations)
@@ -231,18 +237,18 @@ class Reconciler:
             errors = await self._dataplane.apply(operations)
         except DataplaneError as error:
             self._last_answer = error
-            self._note([Outcome(operation, error) for operation in operations])
+            await self._note([Outcome(operation, error) for operation in operations])
             raise
         except asyncio.CancelledError:
             unknown = DataplaneError("apply", "cancelled before the answer")
-            self._note([Outcome(operation, unknown) for operation in operations])
+            await self._note([Outcome(operation, unknown) for operation in operations])
             raise
         outcomes = tuple(map(Outcome, operations, errors))
-        self._note(outcomes)
+        await self._note(outcomes)
         return outcomes
 
-    def _plan_dirty(self) -> list[Operation]:
-        """Operations for the dirty keys.
+    def _plan_dirty(self) -> Iterator[Operation]:
+        """Operations for the keys that are dirty now, whatever happens while they are read.
 
         Who holds a prefix that one of them wants is among them: it is wanted without that prefix.
         """
@@ -258,26 +264,37 @@ class Reconciler:
         }
         keys = self._dirty | dict.fromkeys(refreshed)
         relied_on = (key for key in keys if key not in refreshed and not self._is_doubtful(key))
-        return [
-            *cleared,
-            *plan(_part(self._desired.by_key, keys), _part(self._actual, relied_on)),
-        ]
+        return chain(
+            cleared, plan(_part(self._desired.by_key, keys), _part(self._actual, relied_on))
+        )
 
     def _is_doubtful(self, key: RecordKey) -> bool:
         """Whether a wanted tunnel or link must be asked for again though it may be there."""
         return key in self._uncertain and key in self._desired.by_key
 
-    def _note(self, outcomes: Sequence[Outcome]) -> None:
+    async def _note(self, outcomes: Sequence[Outcome]) -> None:
+        noting = self._noting(outcomes)
+        for _ in noting:
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                deque(noting, maxlen=0)  # what was done is done
+                raise
+
+    def _noting(self, outcomes: Sequence[Outcome]) -> Iterator[None]:
+        """Remember what became of the operations; yields whenever the loop should get its turn."""
         in_doubt = {
             key: self._possible(key)
             for key in (operation.record.key for operation, error in outcomes if error is not None)
         }
-        for outcome in outcomes:
+        for number, outcome in enumerate(outcomes, 1):
             key = outcome.operation.record.key
             if key in in_doubt:
                 in_doubt[key] = _possible_after(outcome, in_doubt[key])
             else:
                 self._note_success(outcome.operation)
+            if number % AT_ONCE == 0:
+                yield
         for key, records in in_doubt.items():
             self._note_doubt(key, records)
 
@@ -330,10 +347,16 @@ def _part(records: Mapping[RecordKey, Record], keys: Iterable[RecordKey]) -> For
     return _state(records[key] for key in keys if key in records)
 
 
-def _records(state: ForwardingState) -> Iterator[Record]:
-    yield from state.lma_tunnels.values()
-    yield from state.access_links.values()
-    yield from state.mobile_nodes.values()
+def _items(state: ForwardingState) -> Iterator[tuple[RecordKey, Record]]:
+    return chain(state.lma_tunnels.items(), state.access_links.items(), state.mobile_nodes.items())
+
+
+async def _in_turns(items: Iterable[_T]) -> AsyncIterator[_T]:
+    """Each item; after so many of them the loop gets its turn."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def _state(records: Iterable[Record]) -> ForwardingState:

@@ -166,7 +166,7 @@ async def test_second_instance_finds_everything_and_has_nothing_to_do(bench: Ben
     second = bench.another_instance()
     await second.open()
     try:
-        assert plan(STATE, await second.dump()) == []
+        assert list(plan(STATE, await second.dump())) == []
         assert await is_forwarded(bench, ALICE)
         assert (await second.counters()).bindings[ALICE.key].uplink_packets == 1
     finally:
