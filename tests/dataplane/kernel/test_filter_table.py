@@ -3,11 +3,13 @@
 from dataclasses import replace
 from ipaddress import IPv6Network
 
+import pytest
+
 from dataplane.contract.bench import ALICE
 from mag.dataplane.base import Ensure, Remove
 from mag.dataplane.kernel import filter_table
 from mag.dataplane.kernel.binding_batch import element_changes
-from mag.dataplane.kernel.filter_table import Element, ElementCount
+from mag.dataplane.kernel.filter_table import Element
 
 UP = Element("uplink64", '"acc1" . 02:00:00:00:00:0a . 2001:db8:1:1::')
 DOWN = Element("downlink64", '"acc1" . 2001:db8:1:1::')
@@ -39,36 +41,40 @@ def test_elements_of_one_set_are_one_command() -> None:
     )
 
 
-def test_listing_gives_elements_counts_drops_and_lengths_back() -> None:
-    counter = {"packets": 3, "bytes": 300}
+def test_listing_gives_sets_drops_and_lengths_back() -> None:
     listing = [
         {"metainfo": {"version": "1.0.6"}},
         {"counter": {"name": "bad_ecn", "packets": 7, "bytes": 700}},
-        {"set": {"name": "access_interfaces", "elem": ["acc1"]}},
-        {"set": {"name": "lma_addresses", "elem": ["2001:db8:c::a"]}},
+        {"set": {"name": "lma_addresses"}},
         {"set": {"name": "uplink56"}},
-        {
-            "set": {
-                "name": "uplink64",
-                "elem": [
-                    {
-                        "elem": {
-                            "val": {"concat": ["acc1", "02:00:00:00:00:0a", "2001:db8:1:1::"]},
-                            "counter": counter,
-                        }
-                    }
-                ],
-            }
-        },
+        {"set": {"name": "uplink64"}},
     ]
-    nothing = ElementCount(0, 0)
-    assert filter_table.elements_in(listing) == {
-        filter_table.access_interface("acc1"): nothing,
-        Element("lma_addresses", "2001:db8:c::a"): nothing,
-        UP: ElementCount(3, 300),
-    }
+    assert filter_table.sets_in(listing) == ["lma_addresses", "uplink56", "uplink64"]
     assert filter_table.drops_in(listing) == {"bad_ecn": 7}
     assert filter_table.lengths_in(listing) == {56, 64}
+
+
+PREFIX = bytes.fromhex("20010db8000100010000000000000000")
+
+
+@pytest.mark.parametrize(
+    ("set_name", "key", "element"),
+    [
+        (
+            "uplink64",
+            b"acc1".ljust(16, b"\0") + bytes.fromhex("02000000000a0000") + PREFIX,
+            UP,
+        ),
+        ("downlink64", b"acc1".ljust(16, b"\0") + PREFIX, DOWN),
+        ("local64", PREFIX, LOCAL),
+        ("lma_addresses", PREFIX, Element("lma_addresses", "2001:db8:1:1::")),
+        ("access_interfaces", b"acc1".ljust(16, b"\0"), filter_table.access_interface("acc1")),
+    ],
+)
+def test_elements_are_the_same_in_the_kernel_and_in_commands(
+    set_name: str, key: bytes, element: Element
+) -> None:
+    assert filter_table.element(set_name, key) == element
 
 
 def test_replacement_deletes_only_what_changed() -> None:

@@ -8,7 +8,9 @@ from typing import Final, Self
 from mag.dataplane.kernel import filter_table
 from mag.dataplane.kernel.binding_batch import ElementChanges
 from mag.dataplane.kernel.filter_table import Element, ElementCount
+from mag.dataplane.kernel.netlink_channel import NetlinkChannel
 from mag.dataplane.kernel.nftables import Nftables, NotInNftablesError
+from mag.dataplane.kernel.set_elements import NETLINK_NETFILTER, decode_elements, set_dump
 
 USUAL_PREFIX_LENGTH: Final = 64
 """Its sets are there from the start: making them takes the kernel 80 ms, a handover has 20."""
@@ -23,14 +25,19 @@ class FilterListing:
     lengths: frozenset[int]
 
     @classmethod
-    def read(cls, nftables: Nftables) -> Self:
-        """One pass over the whole table: listing a part of it costs the kernel as much."""
+    def read(cls, nftables: Nftables, channel: NetlinkChannel) -> Self:
+        """channel: of the kernel's netfilter, for the many elements."""
         try:
             found = nftables.read(filter_table.LIST_TABLE)
         except NotInNftablesError:
             return cls({}, {}, frozenset())
         return cls(
-            elements=filter_table.elements_in(found),
+            elements={
+                filter_table.element(name, key): ElementCount(packets, octets)
+                for name in filter_table.sets_in(found)
+                for body in channel.dump(set_dump(filter_table.TABLE_NAME, name))
+                for key, packets, octets in decode_elements(body)
+            },
             drops=filter_table.drops_in(found),
             lengths=frozenset(filter_table.lengths_in(found)),
         )
@@ -45,16 +52,18 @@ class FilterSets:
     def __init__(self, writer: Nftables, reader: Nftables) -> None:
         self._writer = writer
         self._reader = reader
+        self._channel = NetlinkChannel(NETLINK_NETFILTER)
         self._lengths: set[int] = set()
 
     def close(self) -> None:
-        """Free both contexts."""
+        """Free both contexts, and the socket."""
+        self._channel.close()
         self._writer.close()
         self._reader.close()
 
     def listing(self) -> FilterListing:
         """The table now, empty if there is none."""
-        return FilterListing.read(self._reader)
+        return FilterListing.read(self._reader, self._channel)
 
     def ensure_base(
         self,

@@ -7,6 +7,7 @@ every commit.
 """
 
 import socket
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
@@ -30,6 +31,12 @@ _UPLINK_SET: Final = "uplink"
 _DOWNLINK_SET: Final = "downlink"
 _LOCAL_ROUTING_SET: Final = "local"
 _BINDING_SETS: Final = (_UPLINK_SET, _DOWNLINK_SET, _LOCAL_ROUTING_SET)
+_ACCESS_INTERFACES: Final = "access_interfaces"
+_CORE_INTERFACES: Final = "core_interfaces"
+
+_UPLINK_KEY: Final = struct.Struct("16s6s2x16s")
+_DOWNLINK_KEY: Final = struct.Struct("16s16s")
+"""Interface name, link-layer address, prefix: as the kernel keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +179,7 @@ def _length_rules(length: int) -> str:
 
 def access_interface(interface: str) -> Element:
     """The element that makes an interface an access link."""
-    return Element("access_interfaces", f'"{interface}"')
+    return Element(_ACCESS_INTERFACES, f'"{interface}"')
 
 
 def lma_address(address: IPv6Address) -> Element:
@@ -206,7 +213,7 @@ def counting_elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element
 
 
 def _address(prefix: IPv6Network) -> str:
-    return socket.inet_ntop(socket.AF_INET6, prefix.network_address.packed)
+    return _inet6(prefix.network_address.packed)
 
 
 def element_commands(verb: str, elements: Iterable[Element]) -> str:
@@ -248,27 +255,28 @@ def drops_in(listing: Iterable[dict[str, Any]]) -> dict[str, int]:
     return {counter["name"]: counter["packets"] for counter in counters}
 
 
-def elements_in(listing: Iterable[dict[str, Any]]) -> dict[Element, ElementCount]:
-    """Every element of a listing with what it counted."""
-    return {
-        Element(members["name"], key): count
-        for found in listing
-        if (members := found.get("set")) is not None
-        for key, count in map(_element, members.get("elem", ()))
-    }
+def sets_in(listing: Iterable[dict[str, Any]]) -> list[str]:
+    """Names of all sets."""
+    return [found["set"]["name"] for found in listing if "set" in found]
 
 
-def _element(member: Any) -> tuple[str, ElementCount]:
-    if not isinstance(member, dict):
-        return _key(member), ElementCount(0, 0)
-    counter = member["elem"].get("counter", {})
-    count = ElementCount(counter.get("packets", 0), counter.get("bytes", 0))
-    value = member["elem"]["val"]
-    if not isinstance(value, dict):
-        return _key(value), count
-    interface, *rest = value["concat"]
-    return " . ".join((f'"{interface}"', *rest)), count
+def element(set_name: str, key: bytes) -> Element:
+    """The element of one of our sets whose key is this in the kernel."""
+    if set_name.startswith(_UPLINK_SET):
+        interface, link_layer_address, address = _UPLINK_KEY.unpack(key)
+        parts = f"{_interface(interface)} . {link_layer_address.hex(':')} . {_inet6(address)}"
+        return Element(set_name, parts)
+    if set_name.startswith(_DOWNLINK_SET):
+        interface, address = _DOWNLINK_KEY.unpack(key)
+        return Element(set_name, f"{_interface(interface)} . {_inet6(address)}")
+    is_of_interfaces = set_name in (_ACCESS_INTERFACES, _CORE_INTERFACES)
+    return Element(set_name, _interface(key) if is_of_interfaces else _inet6(key))
 
 
-def _key(value: str) -> str:
-    return value if ":" in value else f'"{value}"'
+def _interface(key: bytes) -> str:
+    name = key.rstrip(b"\0").decode(errors="replace")
+    return f'"{name}"'
+
+
+def _inet6(key: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET6, key)

@@ -1,4 +1,4 @@
-"""A plain rtnetlink socket for bulk: many packed messages a send, dumps without a decoder."""
+"""A plain netlink socket for bulk: many packed messages a send, dumps without a decoder."""
 
 import errno
 import socket
@@ -25,9 +25,9 @@ _ERROR: Final = struct.Struct("=i")
 class NetlinkChannel:
     """Blocking; works in the namespace of the thread that opened it."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
         """Raises DataplaneError."""
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         try:
             self._socket.settimeout(_TIMEOUT_S)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)

@@ -13,6 +13,8 @@ from mag.dataplane.base import DataplaneError
 
 LIBRARY: Final = "libnftables.so.1"
 _JSON_OUTPUT: Final = 1 << 4
+_TERSE_OUTPUT: Final = 1 << 11
+"""Lists leave out the elements of sets, and do not ask the kernel for them."""
 
 
 class NftablesMissingError(DataplaneError):
@@ -36,7 +38,7 @@ class Nftables:
         self._context = self._library.nft_ctx_new(0)
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
-        self._library.nft_ctx_output_set_flags(self._context, _JSON_OUTPUT)
+        self._library.nft_ctx_output_set_flags(self._context, _JSON_OUTPUT | _TERSE_OUTPUT)
 
     def run(self, commands: str) -> None:
         """Carry out commands as one transaction: all of them or none. Raises DataplaneError."""
