@@ -546,6 +546,24 @@ async def test_faults_between_packet_path_and_gateway_are_counted(
     assert 'mag_discarded_total{reason="unknown_sender"} 2.0' in text
 
 
+async def test_nobody_pays_for_entries_that_nobody_sees(
+    gateway: Gateway, world: FakeWorld, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each message there is one, and most are for whoever debugs or watches."""
+    told: list[str] = []
+    monkeypatch.setattr(gateway, "note", lambda entry: told.append(entry.name))
+    await attached(world)
+    assert told == ["tunnel_wanted", "binding_established", "forwarding_installed"]
+    told.clear()
+    events = control.events()
+    first = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    world.ports["access2"].frame(MN2_MAC)
+    await until(lambda: "router_advertisement_sent" in told)
+    assert "proxy_binding_update_sent" in told
+    first.cancel()
+
+
 async def test_monitor_is_told_what_happens(
     gateway: Gateway, world: FakeWorld, control: Control
 ) -> None:

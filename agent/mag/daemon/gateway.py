@@ -61,6 +61,8 @@ from mag.services.event_log import (
     MobileNodeIdentifierForm,
     binding_facts,
     describe,
+    is_at_least,
+    level_of,
     obscured,
 )
 from mag.services.event_stream import EventStream
@@ -295,6 +297,14 @@ class Gateway:
             return self.configuration.shutdown.policy is ShutdownPolicy.KEEP
         return self._earlier is not None and bool(self._earlier.bindings)
 
+    def _tell_of(self, event: Event) -> None:
+        if self._is_of_interest(level_of(event)):
+            self.note(describe(event, self.lma_names))
+
+    def _is_of_interest(self, level: Level) -> bool:
+        """Whether anybody would see an entry; most of those about every message nobody does."""
+        return self.stream.is_watched or is_at_least(level, self.configuration.log.level)
+
     def note(self, entry: LogEntry) -> None:
         """Write to the log and tell whoever watches."""
         if self.stream.is_watched:
@@ -371,7 +381,7 @@ class Gateway:
     # Effects
 
     def _dispatch(self, event: Event) -> None:
-        self.note(describe(event, self.lma_names))
+        self._tell_of(event)
         self.histories.take(event, time.time())
         match event:
             case TunnelWanted(lma_address):
@@ -441,7 +451,8 @@ class Gateway:
             return
         is_sent = port.send(packet, binding.mn_link_layer_id)
         name, level = ("sent", Level.DEBUG) if is_sent else ("not_sent", Level.WARNING)
-        self.note(LogEntry(f"{what}_{name}", level, binding_facts(binding, self.lma_names)))
+        if self._is_of_interest(level):
+            self.note(LogEntry(f"{what}_{name}", level, binding_facts(binding, self.lma_names)))
 
     async def _end_all_bindings(self, timeout_s: float) -> None:
         """De-register every node; what the LMAs have not answered in time is ended without them."""

@@ -54,6 +54,14 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+_SEVERITY: Final[Mapping[str, int]] = {level.value: rank for rank, level in enumerate(Level)}
+
+
+def is_at_least(level: Level, least: str) -> bool:
+    """Whether a log that begins with the level `least` has entries of this one."""
+    return _SEVERITY[level] >= _SEVERITY[least]
+
+
 class MobileNodeIdentifierForm(StrEnum):
     """How MN-Identifiers, which are personal data, appear in logs."""
 
@@ -88,16 +96,21 @@ def obscured(entry: LogEntry, form: MobileNodeIdentifierForm) -> LogEntry:
     return LogEntry(entry.name, entry.level, facts)
 
 
+def level_of(event: Event) -> Level:
+    """What `describe` says of it, at none of the cost."""
+    level = _LEVELS[type(event)]
+    return level(event) if callable(level) else level
+
+
 def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
     """An event of the core as name, level and facts."""
     match event:
         case MessageDiscarded(reason, source):
             facts: Facts = {"reason": str(reason), "source": str(source)}
-            level = Level.DEBUG if reason == DiscardReason.LATE else Level.WARNING
-            return LogEntry("message_discarded", level, facts)
+            return LogEntry("message_discarded", level_of(event), facts)
         case AttachmentRefused(mn_id, refusal):
             facts = {"mn_id": text_of_mn_id(mn_id), "reason": refusal.value}
-            return LogEntry("attachment_refused", Level.WARNING, facts)
+            return LogEntry("attachment_refused", level_of(event), facts)
         case (
             TunnelWanted()
             | TunnelUnwanted()
@@ -108,11 +121,13 @@ def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
             | PeerRemoved()
             | PeerRestarted()
         ):
-            name, level, facts = _PEER_EVENTS[type(event)](event)
-            return LogEntry(name, level, {"lma": _lma(event.lma_address, lma_names)} | facts)
+            name, facts = _PEER_EVENTS[type(event)](event)
+            return LogEntry(
+                name, level_of(event), {"lma": _lma(event.lma_address, lma_names)} | facts
+            )
         case _:
-            name, level, facts = _BINDING_EVENTS[type(event)](event)
-            return LogEntry(name, level, binding_facts(event.binding, lma_names) | facts)
+            name, facts = _BINDING_EVENTS[type(event)](event)
+            return LogEntry(name, level_of(event), binding_facts(event.binding, lma_names) | facts)
 
 
 def binding_facts(binding: Binding, lma_names: Mapping[IPv6Address, str]) -> Facts:
@@ -130,23 +145,53 @@ def _lma(address: IPv6Address, lma_names: Mapping[IPv6Address, str]) -> str:
     return lma_names.get(address, str(address))
 
 
-_Describe = Callable[[Any], tuple[str, Level, Facts]]
+_Describe = Callable[[Any], tuple[str, Facts]]
+
+_LEVELS: Final[Mapping[type[Any], Level | Callable[[Any], Level]]] = {
+    MessageDiscarded: lambda event: (
+        Level.DEBUG if event.reason == DiscardReason.LATE else Level.WARNING
+    ),
+    AttachmentRefused: Level.WARNING,
+    ProxyBindingUpdateSent: lambda event: Level.INFO if event.attempt > 1 else Level.DEBUG,
+    # Codes from 1 to 127 accept, and say something beside that we have not asked for (INT-11).
+    ProxyBindingAcknowledgementReceived: lambda event: (
+        Level.INFO if 0 < event.status < FIRST_REJECTING_STATUS else Level.DEBUG
+    ),
+    TunnelWanted: Level.INFO,
+    TunnelUnwanted: Level.INFO,
+    BindingErrorReceived: Level.WARNING,
+    QuirkApplied: Level.WARNING,
+    PeerUnreachable: Level.ERROR,
+    PeerReachable: Level.INFO,
+    PeerRemoved: Level.INFO,
+    PeerRestarted: Level.WARNING,
+    BindingEstablished: Level.INFO,
+    BindingRefreshed: Level.DEBUG,
+    BindingRejected: Level.WARNING,
+    OptionReportedMissing: Level.ERROR,
+    BindingLost: Level.INFO,
+    ForwardingWanted: Level.DEBUG,
+    ForwardingUnwanted: Level.DEBUG,
+    ForwardingInstalled: Level.INFO,
+    ForwardingResumed: Level.DEBUG,
+    AdvertisePrefixes: Level.DEBUG,
+    ProbeNode: Level.DEBUG,
+    WithdrawPrefixes: Level.DEBUG,
+}
 
 _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
-    TunnelWanted: lambda _: ("tunnel_wanted", Level.INFO, {}),
-    TunnelUnwanted: lambda _: ("tunnel_unwanted", Level.INFO, {}),
+    TunnelWanted: lambda _: ("tunnel_wanted", {}),
+    TunnelUnwanted: lambda _: ("tunnel_unwanted", {}),
     BindingErrorReceived: lambda event: (
         "binding_error_received",
-        Level.WARNING,
         {"status": event.status},
     ),
-    QuirkApplied: lambda event: ("lma_quirk_applied", Level.WARNING, {"quirk": event.quirk}),
-    PeerUnreachable: lambda event: ("lma_unreachable", Level.ERROR, {"missed": event.missed}),
-    PeerReachable: lambda _: ("lma_reachable", Level.INFO, {}),
-    PeerRemoved: lambda _: ("lma_removed", Level.INFO, {}),
+    QuirkApplied: lambda event: ("lma_quirk_applied", {"quirk": event.quirk}),
+    PeerUnreachable: lambda event: ("lma_unreachable", {"missed": event.missed}),
+    PeerReachable: lambda _: ("lma_reachable", {}),
+    PeerRemoved: lambda _: ("lma_removed", {}),
     PeerRestarted: lambda event: (
         "lma_restarted",
-        Level.WARNING,
         {"bindings": event.bindings},
     ),
 }
@@ -154,13 +199,10 @@ _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
 _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     ProxyBindingUpdateSent: lambda event: (
         "proxy_binding_update_sent",
-        Level.INFO if event.attempt > 1 else Level.DEBUG,
         {"kind": event.kind.value, "sequence": event.sequence, "attempt": event.attempt},
     ),
     ProxyBindingAcknowledgementReceived: lambda event: (
         "proxy_binding_acknowledgement_received",
-        # Codes from 1 to 127 accept, and say something beside that we have not asked for (INT-11).
-        Level.INFO if 0 < event.status < FIRST_REJECTING_STATUS else Level.DEBUG,
         {
             "kind": event.kind.value,
             "status": status_name(event.status),
@@ -169,37 +211,31 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     ),
     BindingEstablished: lambda event: (
         "binding_established",
-        Level.INFO,
         {"lifetime_s": event.lifetime_s, "setup_ms": _ms(event.setup_s)},
     ),
     BindingRefreshed: lambda event: (
         "binding_refreshed",
-        Level.DEBUG,
         {"lifetime_s": event.lifetime_s},
     ),
     BindingRejected: lambda event: (
         "binding_rejected",
-        Level.WARNING,
         {"status": event.status, "reason": event.reason, "retry_in_s": event.retry_in_s},
     ),
     OptionReportedMissing: lambda event: (
         "lma_reports_missing_option",
-        Level.ERROR,
         {"status": status_name(event.status)},
     ),
-    BindingLost: lambda event: ("binding_lost", Level.INFO, {"reason": event.reason.value}),
-    ForwardingWanted: lambda _: ("forwarding_wanted", Level.DEBUG, {}),
-    ForwardingUnwanted: lambda _: ("forwarding_unwanted", Level.DEBUG, {}),
+    BindingLost: lambda event: ("binding_lost", {"reason": event.reason.value}),
+    ForwardingWanted: lambda _: ("forwarding_wanted", {}),
+    ForwardingUnwanted: lambda _: ("forwarding_unwanted", {}),
     ForwardingInstalled: lambda event: (
         "forwarding_installed",
-        Level.INFO,
         {"setup_ms": _ms(event.setup_s)},
     ),
-    ForwardingResumed: lambda _: ("forwarding_resumed", Level.DEBUG, {}),
-    AdvertisePrefixes: lambda _: ("router_advertisement_due", Level.DEBUG, {}),
+    ForwardingResumed: lambda _: ("forwarding_resumed", {}),
+    AdvertisePrefixes: lambda _: ("router_advertisement_due", {}),
     ProbeNode: lambda event: (
         "node_asked_for",
-        Level.DEBUG,
         {
             "node_address": None if event.node_address is None else str(event.node_address),
             "attempt": event.attempt,
@@ -207,7 +243,6 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     ),
     WithdrawPrefixes: lambda event: (
         "prefix_withdrawal_due",
-        Level.DEBUG,
         {"withdrawn": [str(prefix) for prefix in event.prefixes]},
     ),
 }
