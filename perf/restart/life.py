@@ -16,6 +16,7 @@ import structlog
 
 from mag.config.loader import parse
 from mag.config.model import AttachTrigger, Configuration
+from mag.daemon.garbage import short_searches
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import (
     AccessLink,
@@ -171,6 +172,8 @@ async def live(place: Place, dataplane: Dataplane, journal: Path | None) -> Asyn
     world.dataplane = dataplane
     settings = world.configuration.protocol_settings()
     rng = random.Random(1)  # noqa: S311 - the same spread in every run
+    searches = contextlib.ExitStack()
+    searches.enter_context(short_searches())
     begun, cpu_begun = time.monotonic(), time.process_time()
     opened = open_journal(journal, place.proxy_care_of_address, 1) if journal else None
     opened_s = time.monotonic() - begun
@@ -199,6 +202,7 @@ async def live(place: Place, dataplane: Dataplane, journal: Path | None) -> Asyn
         await tasks.__aexit__(None, None, None)
         if lock is not None:
             lock.release()
+        searches.close()
         structlog.configure(**logging_before)
 
 

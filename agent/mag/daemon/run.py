@@ -16,6 +16,7 @@ from mag import __version__
 from mag.config.model import Configuration
 from mag.daemon.assembly import assemble
 from mag.daemon.control import Control
+from mag.daemon.garbage import short_searches
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DataplaneError
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
@@ -62,7 +63,7 @@ async def _run(configuration: Configuration, file: Path) -> ExitCode:
     loop.add_signal_handler(signal.SIGHUP, hang_up.set)
     try:
         # First what is for one only: a gateway that is running already must notice nothing of us.
-        with _claim(configuration):
+        with _claim(configuration), short_searches():
             return await _run_alone(configuration, file, stop, hang_up)
     except (OSError, JournalInUseError) as error:
         return _cannot_start(error)
