@@ -108,6 +108,34 @@ async def test_service_waits_for_no_dawdling_disk(path: Path) -> None:
     await journal.close()
 
 
+async def test_disk_that_keeps_up_again_is_waited_for_again(path: Path) -> None:
+    """In the midst of a storm, too: something new has come by the end of every write."""
+    disk = Disk(path)
+    disk.turns.clear()
+    journal = journal_on(disk, patience_s=0.05)
+    loop, write, numbers = asyncio.get_running_loop(), disk.write, iter(range(2, 1000))
+    is_storm = True
+
+    async def note_another() -> None:
+        if is_storm:
+            journal.note(StateChange({next(numbers): binding(1)}))
+
+    def write_while_more_comes(change: StateChange) -> None:
+        write(change)
+        asyncio.run_coroutine_threadsafe(note_another(), loop).result()
+
+    disk.write = write_while_more_comes  # type: ignore[method-assign]
+    journal.note(StateChange({1: binding(1)}))
+    await journal.written()
+    assert journal.status().trouble
+    disk.turns.set()
+    await eventually(lambda: not journal.status().trouble)
+    assert journal.status().behind_s > 0
+    is_storm = False
+    await journal.written()
+    await journal.close()
+
+
 async def test_full_disk_is_said_once_and_what_was_missed_is_written_later(path: Path) -> None:
     disk = Disk(path)
     journal = journal_on(disk, patience_s=60, first_retry_s=0.001)

@@ -163,7 +163,8 @@ class BindingJournal:
         self._confirmed = ticket
         self._last_written_at = time.time()
         self._oldest_noted_at = None if ticket == self._noted else taken_at
-        if self._trouble and ticket == self._noted:
+        # All that is older than this is written: nothing has been waiting too long any more.
+        if self._trouble and self._loop.time() - taken_at < self._patience_s:
             _log.info("journal_restored")
             self._trouble = ""
         self._release(sum(noted <= ticket for noted, _ in self._waiting))

