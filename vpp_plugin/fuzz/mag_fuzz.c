@@ -14,7 +14,7 @@ mag_main_t mag_main = { .max_bindings = 256 };
 
 /* There are no workers to wait for. */
 void
-vlib_worker_wait_one_loop (void)
+mag_worker_wait_one_loop (void)
 {
 }
 

@@ -316,6 +316,9 @@ u32 mag_address_find (const ip6_address_t *address);
 void mag_prefix_publish (const mag_prefix_t *prefix, u32 binding_index);
 void mag_prefix_withdraw (const mag_prefix_t *prefix);
 
+/* mag_worker.c */
+void mag_worker_wait_one_loop (void);
+
 /* mag_binding.c */
 void mag_binding_init (mag_main_t *mm);
 int mag_binding_ensure (const mag_binding_config_t *config);

@@ -72,7 +72,7 @@ mag_binding_reclaim (void)
 
   if (vec_len (mm->retired) == 0)
     return;
-  vlib_worker_wait_one_loop ();
+  mag_worker_wait_one_loop ();
   vec_foreach (retired, mm->retired)
     {
       vec_free (mm->infos[retired->binding_index].more);

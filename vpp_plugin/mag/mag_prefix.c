@@ -28,7 +28,7 @@ mag_prefix_update_lengths (mag_main_t *mm)
       set->n_longer_than_64 += length > 64;
     }
   __atomic_store_n (&mm->lengths, set, __ATOMIC_RELEASE);
-  vlib_worker_wait_one_loop ();
+  mag_worker_wait_one_loop ();
 }
 
 u32

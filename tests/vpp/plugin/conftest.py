@@ -40,6 +40,16 @@ def _gateway_without_workers(installation: VppInstallation) -> Iterator[Gateway]
     yield from _running_gateway(installation, workers=0, max_bindings=1000)
 
 
+@pytest.fixture
+def one_worker_gateway(installation: VppInstallation) -> Iterator[Gateway]:
+    """The gateway with a worker on a core of its own."""
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("a worker with a core of its own needs two cores")
+    for gateway in _running_gateway(installation, workers=1, max_bindings=1000):
+        gateway.enable()
+        yield gateway
+
+
 @pytest.fixture(scope="session")
 def _gateway_with_two_workers(installation: VppInstallation) -> Iterator[Gateway]:
     if (os.cpu_count() or 1) < 3 and os.geteuid() != 0:

@@ -57,7 +57,13 @@ class VppProcess(vpp_process.VppProcess):
     ) -> None:
         self.run = run
         self.workers = workers
-        cpu = f"main-core 0 workers {workers} use-pthreads" if workers else "main-core 0"
+        needs_more_cores = workers + 1 > (os.cpu_count() or 1)
+        placement = (
+            f"workers {workers} use-pthreads"
+            if needs_more_cores
+            else f"corelist-workers 1-{workers}"
+        )
+        cpu = f"main-core 0 {placement}" if workers else "main-core 0"
         startup = VppStartup(
             folder=VppFolder(run),
             plugin_folders=installation.plugin_folders,
@@ -66,7 +72,6 @@ class VppProcess(vpp_process.VppProcess):
             stats_segment_mebibytes=128,
             sections=(f"cpu {{ {cpu} }}",),
         )
-        needs_more_cores = workers + 1 > (os.cpu_count() or 1)
         wrapper = _pretended_cores(run, workers) if needs_more_cores else ()
         super().__init__(installation, startup, wrapper=wrapper)
         self._totals: dict[str, int] = {}
