@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mag import __version__
-from mag.cli import actions, explain, lab, operation, show
+from mag.cli import actions, explain, journal, lab, operation, show
 from mag.cli.files import ConfigurationFile, load_valid
 from mag.daemon.run import run_gateway
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.add_typer(show.app, name="show")
 app.add_typer(actions.clear_app, name="clear")
 app.add_typer(lab.app, name="lab")
+app.add_typer(journal.app, name="journal")
 actions.add_to(app)
 explain.add_to(app)
 operation.add_to(app)

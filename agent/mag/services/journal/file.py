@@ -74,6 +74,17 @@ class JournalFile:
 
     def load(self, proxy_care_of_address: IPv6Address) -> StoredState | None:
         """Everything, or nothing: None if it was never begun. Raises JournalUnusableError."""
+        if (found := self.read()) is None:
+            return None
+        owner, state = found
+        if owner != proxy_care_of_address:
+            raise JournalUnusableError(
+                f"it is the journal of {owner}, and this gateway is {proxy_care_of_address}"
+            )
+        return state
+
+    def read(self) -> tuple[IPv6Address, StoredState] | None:
+        """The same, with the Proxy-CoA of the gateway that it is of."""
         ((verdict,), *_) = self._connection.execute("PRAGMA quick_check(1)").fetchall()
         if verdict != "ok":
             raise JournalUnusableError(f"it is damaged: {verdict.splitlines()[-1]}")
@@ -84,13 +95,9 @@ class JournalFile:
         if gateway is None:
             return None
         owner, restart_counter, sequence, ticks = gateway
-        if IPv6Address(owner) != proxy_care_of_address:
-            raise JournalUnusableError(
-                f"it is the journal of {owner}, and this gateway is {proxy_care_of_address}"
-            )
         bindings = tuple(map(binding_of, self._connection.execute(_ALL)))
         _check(bindings)
-        return StoredState(
+        return IPv6Address(owner), StoredState(
             restart_counter=int(restart_counter),
             bindings=bindings,
             marks=None if sequence is None else OrderingMarks(int(sequence), int(ticks)),
@@ -161,9 +168,12 @@ def octets_of(path: Path) -> int:
     return octets
 
 
-def quarantine(path: Path) -> Path:
-    """Move the file aside, whole, for somebody to look at; returns its new path."""
-    aside = path.with_name(f"{path.name}.refused-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+def set_aside(path: Path, why: str) -> Path:
+    """Move the file aside, whole, for somebody to look at; returns its new path.
+
+    why: one word, which becomes part of the name.
+    """
+    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
     for suffix in reversed(_BESIDE):  # the file itself last: until then it is all still there
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(f"{aside}{suffix}")

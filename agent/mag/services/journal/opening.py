@@ -12,7 +12,7 @@ import structlog
 
 from mag.protocol.stored_state import StoredState
 from mag.services.journal.binding_journal import BindingJournal
-from mag.services.journal.file import JournalFile, JournalLock, load_copy, quarantine
+from mag.services.journal.file import JournalFile, JournalLock, load_copy, set_aside
 from mag.services.journal.schema import JournalUnusableError
 from mag.services.journal.trouble import is_of_the_machine, trouble_of
 
@@ -100,7 +100,7 @@ def _begin_anew(
 ) -> JournalFile:
     """A file that could not be read at the start is not ours to write into."""
     if path.exists() and path.stat().st_size:
-        kept_as = quarantine(path)
+        kept_as = set_aside(path, "refused")
         _log.warning("journal_refused", reason="it could not be read", kept_as=str(kept_as))
     return begin(empty)
 
@@ -110,7 +110,7 @@ def _refuse(
 ) -> tuple[JournalFile | None, Callable[[], JournalFile]]:
     """Aside with it, whole; the gateway starts empty and says so."""
     try:
-        kept_as = quarantine(path)
+        kept_as = set_aside(path, "refused")
         _log.error(
             "journal_refused", path=str(path), reason=trouble_of(error).text, kept_as=str(kept_as)
         )
