@@ -1,6 +1,7 @@
 """Everything of a namespace that the packet path could leave changed, as a value to compare."""
 
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from pyroute2 import IPRoute
 
 from dataplane.contract.kernel_bench import in_namespace
 from mag.dataplane.kernel import seg6
-from mag.dataplane.kernel.nftables import Nftables
+from mag.dataplane.kernel.netlink_channel import NetlinkChannel
+from mag.dataplane.kernel.nf_tables import NETLINK_NETFILTER
 
 AF_INET6 = socket.AF_INET6
 SETTINGS = ("forwarding", "accept_ra", "addr_gen_mode", "proxy_ndp")
@@ -64,9 +66,12 @@ def _settings() -> dict[str, str]:
 
 
 def _tables() -> list[str]:
-    nftables = Nftables()
-    try:
-        found = nftables.read("list tables")
-    finally:
-        nftables.close()
-    return [entry["table"]["name"] for entry in found if "table" in entry]
+    """Of nftables, in any family: NFT_MSG_GETTABLE, whose answers begin with the name."""
+    request = struct.pack("=IHHIIBBH", 20, 10 << 8 | 1, 0x301, 0, 0, 0, 0, 0)
+    with NetlinkChannel(NETLINK_NETFILTER) as channel:
+        return [_first_attribute(body[4:]) for body in channel.dump(request)]
+
+
+def _first_attribute(attributes: bytes) -> str:
+    (length,) = struct.unpack_from("=H", attributes)
+    return attributes[4:length].rstrip(b"\0").decode()

@@ -41,17 +41,9 @@ def test_elements_of_one_set_are_one_command() -> None:
     )
 
 
-def test_listing_gives_sets_drops_and_lengths_back() -> None:
-    listing = [
-        {"metainfo": {"version": "1.0.6"}},
-        {"counter": {"name": "bad_ecn", "packets": 7, "bytes": 700}},
-        {"set": {"name": "lma_addresses"}},
-        {"set": {"name": "uplink56"}},
-        {"set": {"name": "uplink64"}},
-    ]
-    assert filter_table.sets_in(listing) == ["lma_addresses", "uplink56", "uplink64"]
-    assert filter_table.drops_in(listing) == {"bad_ecn": 7}
-    assert filter_table.lengths_in(listing) == {56, 64}
+def test_lengths_in_use_are_those_that_have_sets() -> None:
+    names = ["lma_addresses", "uplink56", "downlink56", "local56", "uplink64"]
+    assert filter_table.lengths_in(names) == {56, 64}
 
 
 PREFIX = bytes.fromhex("20010db8000100010000000000000000")

@@ -8,9 +8,17 @@ from typing import Final, Self
 from mag.dataplane.kernel import filter_table
 from mag.dataplane.kernel.binding_batch import ElementChanges
 from mag.dataplane.kernel.filter_table import Element, ElementCount
-from mag.dataplane.kernel.netlink_channel import NetlinkChannel
-from mag.dataplane.kernel.nftables import Nftables, NotInNftablesError
-from mag.dataplane.kernel.set_elements import NETLINK_NETFILTER, decode_elements, set_dump
+from mag.dataplane.kernel.netlink_channel import NetlinkChannel, NotInKernelError
+from mag.dataplane.kernel.nf_tables import (
+    NETLINK_NETFILTER,
+    counter_dump,
+    decode_counter,
+    decode_elements,
+    decode_set,
+    element_dump,
+    set_dump,
+)
+from mag.dataplane.kernel.nftables import Nftables
 
 USUAL_PREFIX_LENGTH: Final = 64
 """Its sets are there from the start: making them takes the kernel 80 ms, a handover has 20."""
@@ -25,45 +33,42 @@ class FilterListing:
     lengths: frozenset[int]
 
     @classmethod
-    def read(cls, nftables: Nftables, channel: NetlinkChannel) -> Self:
-        """channel: of the kernel's netfilter, for the many elements."""
+    def read(cls, channel: NetlinkChannel) -> Self:
+        """channel: of the kernel's netfilter. Empty where there is no table."""
+        table = filter_table.TABLE_NAME
         try:
-            found = nftables.read(filter_table.LIST_TABLE)
-        except NotInNftablesError:
+            found = map(decode_set, channel.dump(set_dump(table)))
+            names = [name for name in found if filter_table.is_set_of_ours(name)]
+        except NotInKernelError:
             return cls({}, {}, frozenset())
         return cls(
             elements={
                 filter_table.element(name, key): ElementCount(packets, octets)
-                for name in filter_table.sets_in(found)
-                for body in channel.dump(set_dump(filter_table.TABLE_NAME, name))
+                for name in names
+                for body in channel.dump(element_dump(table, name))
                 for key, packets, octets in decode_elements(body)
             },
-            drops=filter_table.drops_in(found),
-            lengths=frozenset(filter_table.lengths_in(found)),
+            drops=dict(map(decode_counter, channel.dump(counter_dump(table)))),
+            lengths=frozenset(filter_table.lengths_in(names)),
         )
 
 
 class FilterSets:
-    """Changes to the table; reading it goes through a context of its own.
+    """Changes to the table in the language of rules, readings of it in the kernel's own."""
 
-    libnftables keeps what it listed and would check it before every later change.
-    """
-
-    def __init__(self, writer: Nftables, reader: Nftables) -> None:
+    def __init__(self, writer: Nftables) -> None:
         self._writer = writer
-        self._reader = reader
         self._channel = NetlinkChannel(NETLINK_NETFILTER)
         self._lengths: set[int] = set()
 
     def close(self) -> None:
-        """Free both contexts, and the socket."""
+        """Free context and socket."""
         self._channel.close()
         self._writer.close()
-        self._reader.close()
 
     def listing(self) -> FilterListing:
         """The table now, empty if there is none."""
-        return FilterListing.read(self._reader, self._channel)
+        return FilterListing.read(self._channel)
 
     def ensure_base(
         self,

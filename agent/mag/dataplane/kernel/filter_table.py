@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
-from typing import Any, Final
+from typing import Final
 
 from mag.dataplane.base import DROP_REASONS, MobileNodeForwarding
 from mag.dataplane.kernel.layout import CONGESTION_MARK, LOCAL_ROUTING_MARK, SINK_INTERFACE
@@ -23,8 +23,7 @@ OUTER_HOP_LIMIT: Final = 64
 _SET_SIZE: Final = 1_048_576
 
 DELETE_TABLE: Final = f"add table {TABLE}\ndelete table {TABLE}\n"
-LIST_TABLE: Final = f"list table {TABLE}"
-LIST_NO_TABLE: Final = f"{LIST_TABLE}-probe"
+LIST_NO_TABLE: Final = f"list table {TABLE}-probe"
 """Refused as not there wherever nftables works; cheap, unlike a list of all tables."""
 
 _UPLINK_SET: Final = "uplink"
@@ -33,6 +32,8 @@ _LOCAL_ROUTING_SET: Final = "local"
 _BINDING_SETS: Final = (_UPLINK_SET, _DOWNLINK_SET, _LOCAL_ROUTING_SET)
 _ACCESS_INTERFACES: Final = "access_interfaces"
 _CORE_INTERFACES: Final = "core_interfaces"
+_LMA_ADDRESSES: Final = "lma_addresses"
+_SHARED_SETS: Final = (_ACCESS_INTERFACES, _CORE_INTERFACES, _LMA_ADDRESSES)
 
 _UPLINK_KEY: Final = struct.Struct("16s6s2x16s")
 _DOWNLINK_KEY: Final = struct.Struct("16s16s")
@@ -184,7 +185,7 @@ def access_interface(interface: str) -> Element:
 
 def lma_address(address: IPv6Address) -> Element:
     """The element that makes an address a tunnel peer."""
-    return Element("lma_addresses", str(address))
+    return Element(_LMA_ADDRESSES, str(address))
 
 
 def elements_of(record: MobileNodeForwarding) -> Iterator[Element]:
@@ -240,24 +241,16 @@ def is_of_binding(element: Element) -> bool:
     return element.set_name.startswith(_BINDING_SETS)
 
 
-def lengths_in(listing: Iterable[dict[str, Any]]) -> set[int]:
-    """Prefix lengths whose sets are in a listing of the table."""
+def is_set_of_ours(name: str) -> bool:
+    """Whether it is one that elements are kept in; rules have nameless ones of their own."""
+    return name in _SHARED_SETS or name.startswith(_BINDING_SETS)
+
+
+def lengths_in(set_names: Iterable[str]) -> set[int]:
+    """Prefix lengths that have sets."""
     return {
-        int(found["set"]["name"].removeprefix(_UPLINK_SET))
-        for found in listing
-        if found.get("set", {}).get("name", "").startswith(_UPLINK_SET)
+        int(name.removeprefix(_UPLINK_SET)) for name in set_names if name.startswith(_UPLINK_SET)
     }
-
-
-def drops_in(listing: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """Dropped packets by reason."""
-    counters = (found["counter"] for found in listing if "counter" in found)
-    return {counter["name"]: counter["packets"] for counter in counters}
-
-
-def sets_in(listing: Iterable[dict[str, Any]]) -> list[str]:
-    """Names of all sets."""
-    return [found["set"]["name"] for found in listing if "set" in found]
 
 
 def element(set_name: str, key: bytes) -> Element:

@@ -22,6 +22,10 @@ _HEADER: Final = struct.Struct("=IHHII")
 _ERROR: Final = struct.Struct("=i")
 
 
+class NotInKernelError(DataplaneError):
+    """What a dump was asked of is not there."""
+
+
 class NetlinkChannel:
     """Blocking; works in the namespace of the thread that opened it."""
 
@@ -85,7 +89,7 @@ class NetlinkChannel:
     def dump(self, request: bytes) -> Iterator[bytes]:
         """The answers to a dump request, each without its netlink header.
 
-        Raises DataplaneError when the kernel refuses or was changed too often under the dump.
+        Raises DataplaneError when the kernel refuses, NotInKernelError for what is not there.
         """
         self._sequence += 1
         sequence = self._sequence
@@ -121,4 +125,5 @@ class NetlinkChannel:
 
 
 def _failure(operation: str, number: int) -> DataplaneError:
-    return DataplaneError(operation, errno.errorcode.get(number, str(number)))
+    kind = NotInKernelError if number == errno.ENOENT else DataplaneError
+    return kind(operation, errno.errorcode.get(number, str(number)))

@@ -5,16 +5,12 @@ Works in the network namespace of the calling thread; ctypes releases the interp
 
 import ctypes
 import errno
-import json
 import os
-from typing import Any, Final
+from typing import Final
 
 from mag.dataplane.base import DataplaneError
 
 LIBRARY: Final = "libnftables.so.1"
-_JSON_OUTPUT: Final = 1 << 4
-_TERSE_OUTPUT: Final = 1 << 11
-"""Lists leave out the elements of sets, and do not ask the kernel for them."""
 
 
 class NftablesMissingError(DataplaneError):
@@ -38,20 +34,12 @@ class Nftables:
         self._context = self._library.nft_ctx_new(0)
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
-        self._library.nft_ctx_output_set_flags(self._context, _JSON_OUTPUT | _TERSE_OUTPUT)
 
     def run(self, commands: str) -> None:
         """Carry out commands as one transaction: all of them or none. Raises DataplaneError."""
         if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()) != 0:
             error = self._library.nft_ctx_get_error_buffer(self._context)
             raise _refusal(_first_line(error.decode(errors="replace")))
-
-    def read(self, command: str) -> list[dict[str, Any]]:
-        """The objects that a list command answers with. Raises DataplaneError."""
-        self.run(command)
-        answer = json.loads(self._library.nft_ctx_get_output_buffer(self._context) or b"{}")
-        objects: list[dict[str, Any]] = answer.get("nftables", [])
-        return objects
 
     def close(self) -> None:
         """Free the context."""
@@ -67,10 +55,8 @@ def _load() -> ctypes.CDLL:
     library.nft_ctx_new.restype = context
     for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
         getattr(library, name).argtypes = [context]
-    for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
-        getattr(library, name).argtypes = [context]
-        getattr(library, name).restype = ctypes.c_char_p
-    library.nft_ctx_output_set_flags.argtypes = [context, ctypes.c_uint]
+    library.nft_ctx_get_error_buffer.argtypes = [context]
+    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
     library.nft_run_cmd_from_buffer.argtypes = [context, ctypes.c_char_p]
     return library
 

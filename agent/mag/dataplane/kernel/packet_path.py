@@ -247,10 +247,8 @@ def _is_on_binding(operation: Operation) -> bool:
 
 
 def _open_filter_sets() -> FilterSets | None:
-    writer, reader = probe.open_nftables(), probe.open_nftables()
-    if writer is None or reader is None:
-        return None
-    return FilterSets(writer, reader)
+    writer = probe.open_nftables()
+    return None if writer is None else FilterSets(writer)
 
 
 def _sum(

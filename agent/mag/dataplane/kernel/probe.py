@@ -61,7 +61,7 @@ def open_nftables() -> Nftables | None:
     except NftablesMissingError:
         return None
     try:
-        nftables.read(filter_table.LIST_NO_TABLE)
+        nftables.run(filter_table.LIST_NO_TABLE)
     except NotInNftablesError:
         return nftables
     except DataplaneError:
