@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mag.lab.errors import LabError
+from mag.lab.packet_path.guard import Guard
 from mag.lab.packet_path.vpp_installation import VppInstallation
 from mag.lab.packet_path.vpp_startup import VppStartup
 
@@ -24,7 +25,10 @@ _LOG_LINES: Final = 40
 
 
 class VppProcess:
-    """Starts one VPP, again and again if need be, and ends it by its process id."""
+    """Starts one VPP, again and again if need be, and ends it by its process id.
+
+    It goes with us even when we are killed.
+    """
 
     def __init__(
         self, installation: VppInstallation, startup: VppStartup, *, wrapper: tuple[str, ...] = ()
@@ -35,6 +39,7 @@ class VppProcess:
         self._startup = startup
         self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
 
     @property
     def pid(self) -> int:
@@ -113,6 +118,7 @@ class VppProcess:
                 # Ctrl-C is for us; we end it.
                 start_new_session=True,
             )
+        self._guard = Guard(self._process.pid, [self.files.api_segment])
 
     def _answers(self) -> bool:
         files = self.files
@@ -129,6 +135,9 @@ class VppProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
         self.files.api_segment.unlink(missing_ok=True)
 
 
