@@ -95,14 +95,21 @@ def test_node_that_a_reload_does_not_concern_loses_nothing() -> None:
     assert {"mn2_removed", "faulty_file_refused", "lma_and_mn2_added"} < set(step_names(document))
 
 
+def test_killed_agents_cost_no_packet_and_no_update() -> None:
+    document = document_of("agent-restart")
+    assert document["traffic"]["lost"] == 0
+    assert {"mag1_killed_amid_traffic", "mag2_killed_amid_registration"} < set(step_names(document))
+
+
 def test_killed_vpp_comes_back_with_everything_and_without_help() -> None:
+    """And once more, its agent killed with it."""
     document = document_of("dataplane-restart")
-    (outage,) = document["outages"]
-    assert outage["gateway"] == "mag1"
-    for direction in (outage["uplink"], outage["downlink"]):
-        # VPP alone lets two seconds pass before its start-up commands.
-        assert 1000 < direction["gap_ms"] <= 10_000
-        assert direction["lost"] > 1000
+    assert [outage["gateway"] for outage in document["outages"]] == ["mag1", "mag1"]
+    for outage in document["outages"]:
+        for direction in (outage["uplink"], outage["downlink"]):
+            # VPP alone lets two seconds pass before its start-up commands.
+            assert 1000 < direction["gap_ms"] <= 10_000
+            assert direction["lost"] > 1000
     assert document["tcp"]["survived"]
 
 

@@ -89,6 +89,30 @@ class TestFaults:
             wait_until(lambda: left_behind(namespace) == [], "nothing is left")
 
 
+class TestAgentRestart:
+    @pytest.mark.requirement("SEQ-04")
+    def test_killed_agents_cost_no_packet_and_no_update(self) -> None:
+        with running("--scenario", "agent-restart", "--json") as lab:
+            document = document_of(lab)
+        assert document["traffic"]["lost"] == 0
+        assert document["traffic"]["sent"] > 15_000
+        tried = {step["name"] for step in document["steps"]}
+        assert {"mag1_killed_amid_traffic", "mag2_killed_amid_registration"} < tried
+        assert {"mag1_killed_amid_handover", "no_update_for_others"} < tried
+
+    def test_crowd_loses_nothing_either(self) -> None:
+        with running("--scenario", "agent-restart", "--nodes", "30", "--json") as lab:
+            document = document_of(lab)
+        assert document["traffic"]["lost"] == 0
+        assert document["crowd"]["served"] == 27
+
+    def test_scenario_with_nodes_of_its_own_takes_no_other_number(self) -> None:
+        with running("--scenario", "handover", "--nodes", "30") as lab:
+            _, errors = lab.popen.communicate(timeout=20)
+        assert lab.popen.returncode == 1
+        assert "leave --nodes out" in errors
+
+
 class TestReload:
     def test_node_that_is_not_concerned_loses_nothing(self) -> None:
         with running("--scenario", "reload", "--json") as lab:

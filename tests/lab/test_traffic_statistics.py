@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag.lab.traffic.traffic_statistics import Arrival, Period, direction_statistics
+from mag.lab.traffic.traffic_statistics import (
+    Arrival,
+    Period,
+    direction_statistics,
+    together,
+)
 
 MS = 1_000_000
 
@@ -92,3 +97,12 @@ def test_sent_is_received_and_lost_whatever_arrives(count: int, order: list[int]
     ours = [sequence for sequence in order if sequence < count]
     assert found.received + found.duplicates == len(ours)
     assert found.reordered <= found.received
+
+
+def test_flows_together_lose_what_each_lost_and_have_no_gap_that_none_had() -> None:
+    one = direction_statistics(every_ms(4), arrived(0, 1, 3))
+    other = direction_statistics(every_ms(4), arrived(0, 1, 2, 3, delay_ns=500 * MS))
+    found = together([one, other])
+    assert (found.sent, found.received, found.lost) == (8, 7, 1)
+    assert found.lost_sent_at_ns == (2 * MS,)
+    assert found.longest_gap_ms == 2.0

@@ -23,6 +23,7 @@ STATUS: Document = {
     "dataplane": "kernel",
     "proxy_care_of_address": "2001:db8:0:a::1",
     "uptime_s": 12.5,
+    "is_serving": True,
     "bindings": 1,
     "drain": {"is_active": False, "sessions": 0, "remaining": 0},
     "journal": {

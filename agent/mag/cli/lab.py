@@ -36,6 +36,10 @@ def lab(
         Path | None, typer.Option(help="Write every packet of the lab to this pcapng file.")
     ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Leave it running until Ctrl-C.")] = False,
+    nodes: Annotated[
+        int | None,
+        typer.Option(min=3, max=1000, help="How many, where the scenario leaves it open."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of all chance; the run says which it took.")
     ] = None,
@@ -44,7 +48,13 @@ def lab(
     if context.invoked_subcommand is not None:
         return
     options = LabOptions(
-        scenario=scenario, dataplane=dataplane, as_json=as_json, pcap=pcap, hold=hold, seed=seed
+        scenario=scenario,
+        dataplane=dataplane,
+        as_json=as_json,
+        pcap=pcap,
+        hold=hold,
+        nodes=nodes,
+        seed=seed,
     )
     raise typer.Exit(run_lab(options))
 

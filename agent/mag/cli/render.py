@@ -168,8 +168,8 @@ def _value(value: Any) -> str:
 def statuses(documents: list[Document]) -> Iterable[RenderableType]:
     """The gateways themselves."""
     table = _table(
-        "gateway", "version", "packet path", "proxy care-of address", "uptime s", "bindings",
-        "drain", "journal",
+        "gateway", "version", "state", "packet path", "proxy care-of address", "uptime s",
+        "bindings", "drain", "journal",
     )  # fmt: skip
     for document in documents:
         drain = document["drain"]
@@ -177,6 +177,7 @@ def statuses(documents: list[Document]) -> Iterable[RenderableType]:
             table,
             document["gateway"],
             document["version"],
+            "serving" if document["is_serving"] else "starting",
             document["dataplane"],
             document["proxy_care_of_address"],
             document["uptime_s"],

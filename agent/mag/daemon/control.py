@@ -62,6 +62,7 @@ class Control:
             "dataplane": gateway.configuration.dataplane.kind,
             "proxy_care_of_address": str(gateway.configuration.proxy_care_of_address),
             "uptime_s": round(time.time() - gateway.started_at, 1),
+            "is_serving": gateway.is_open.is_set(),
             "bindings": len(gateway.core.binding_update_list),
             "drain": self._drain.status(),
             "reloads": dict(gateway.reloads),

@@ -16,6 +16,7 @@ class Scenario(StrEnum):
     STORM = "storm"
     LMA_RESTART = "lma-restart"
     RELOAD = "reload"
+    AGENT_RESTART = "agent-restart"
 
 
 class PacketPath(StrEnum):
@@ -37,5 +38,7 @@ class LabOptions:
     """Where to write what was on all links, as pcapng."""
     hold: bool = False
     """Leave everything running until SIGINT or SIGTERM."""
+    nodes: int | None = None
+    """Mobile nodes, those beside the usual ones being a crowd; None: as the scenario has it."""
     seed: int | None = None
     """Of all chance in the scenario and in its LMA; None takes any."""

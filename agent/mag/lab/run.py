@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,9 @@ from mag.lab.packet_path.base import GatewayPacketPath
 from mag.lab.packet_path.kernel import KernelPacketPath
 from mag.lab.packet_path.vpp import VppPacketPath
 from mag.lab.packet_path.vpp_installation import find_vpp
+from mag.lab.plan import LabPlan
 from mag.lab.scenario_run import ENDING_SIGNALS, LabName, ScenarioRun
+from mag.lab.scenarios.agent_restart import AGENT_RESTART
 from mag.lab.scenarios.attach import ATTACH
 from mag.lab.scenarios.dataplane_restart import DATAPLANE_RESTART
 from mag.lab.scenarios.faults import FAULTS
@@ -30,6 +33,7 @@ from mag.lab.scenarios.reject import REJECT
 from mag.lab.scenarios.reload import RELOAD
 from mag.lab.scenarios.steps import ScenarioScript
 from mag.lab.scenarios.storm import STORM
+from mag.lab.world import topology
 from mag.lab.world.private_namespaces import start_in_private_namespaces
 
 __all__ = ["exec_in_lab", "run_lab"]
@@ -43,6 +47,7 @@ _SCRIPTS: Final[Mapping[Scenario, ScenarioScript]] = {
     Scenario.STORM: STORM,
     Scenario.LMA_RESTART: LMA_RESTART,
     Scenario.RELOAD: RELOAD,
+    Scenario.AGENT_RESTART: AGENT_RESTART,
 }
 _SEEDS: Final = 1_000_000
 _PATIENCE_S: Final = 3.0
@@ -57,10 +62,11 @@ def run_lab(options: LabOptions) -> int:
     try:
         _require_root()
         packet_path = _packet_path(options)
+        plan = _plan(options)
         with _opened(options.pcap) as capture:
             name, holder = take_name()
             with holder:
-                return _run_and_wait(options, packet_path, LabName(name, holder), capture)
+                return _run_and_wait(options, packet_path, plan, LabName(name, holder), capture)
     except LabError as error:
         print(f"mag lab: {error}", file=sys.stderr)
         return 1
@@ -80,6 +86,15 @@ def _packet_path(options: LabOptions) -> GatewayPacketPath:
             "this machine: add --dataplane vpp"
         )
     return KernelPacketPath()
+
+
+def _plan(options: LabOptions) -> LabPlan:
+    script = _SCRIPTS[options.scenario]
+    if options.nodes is None:
+        return script.plan
+    if not script.takes_crowd:
+        raise LabError(f"scenario {options.scenario} has the nodes it has: leave --nodes out")
+    return replace(script.plan, crowd=options.nodes - len(topology.MOBILE_NODES))
 
 
 @contextlib.contextmanager
@@ -102,7 +117,11 @@ def _any_seed() -> int:
 
 
 def _run_and_wait(
-    options: LabOptions, packet_path: GatewayPacketPath, lab_name: LabName, capture: int | None
+    options: LabOptions,
+    packet_path: GatewayPacketPath,
+    plan: LabPlan,
+    lab_name: LabName,
+    capture: int | None,
 ) -> int:
     def first_process() -> int:
         run = ScenarioRun(
@@ -113,6 +132,7 @@ def _run_and_wait(
             holds=options.hold,
             capture=capture,
             seed=_any_seed() if options.seed is None else options.seed,
+            plan=plan,
         )
         return run.run()
 

@@ -1,16 +1,22 @@
 """The lab while it runs: what scenarios do things with and ask things of."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
+from mag.daemon.run import ExitCode
 from mag.lab.anchor.control_client import AnchorControlClient
 from mag.lab.errors import LabError
 from mag.lab.event_feed import EventFeed, LabEvent
-from mag.lab.gateway_config import write_anchor_config, write_gateway_config
+from mag.lab.gateway_config import (
+    gateway_config_file,
+    write_anchor_config,
+    write_gateway_config,
+)
 from mag.lab.held import anchor_socket, gateway_socket
 from mag.lab.packet_path.base import GatewayPacketPath
 from mag.lab.plan import USUAL, LabPlan
@@ -24,6 +30,7 @@ from mag.services.gateway_control import Document
 POLL_INTERVAL_S: Final = 0.005
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 8.0
+_SUPERVISORS_PAUSE_S: Final = 0.2
 _CAPTURE_STOP_TIMEOUT_S: Final = 1.0
 
 
@@ -123,29 +130,62 @@ class RunningLab:
         return await self.packet_path.start(self.links)
 
     async def start_gateways(self) -> None:
-        """Start both gateways and wait until their admin APIs answer."""
+        """Start both gateways and wait until they serve."""
         for gateway in topology.GATEWAYS:
-            file = write_gateway_config(gateway, self.packet_path, self.plan)
-            arguments = ("-m", "mag", "run", str(file))
-            process = start_python(gateway.name, gateway.name, arguments, reads_output=False)
-            self._gateway_processes[gateway.name] = process
-        for name, process in self._gateway_processes.items():
-            await self._until_it_answers(name, process)
+            write_gateway_config(gateway, self.packet_path, self.plan)
+            self._start_gateway(gateway.name)
+        for name in self._gateway_processes:
+            await self._until_it_serves(name)
 
-    async def _until_it_answers(self, name: str, process: NodeProcess) -> None:
-        client = await self._stack.enter_async_context(AdminClient(gateway_socket(name)))
+    async def kill_gateway(self, name: str) -> None:
+        """End a gateway's agent without a chance to do anything more (SIGKILL)."""
+        await self._gateway_processes[name].kill(_STOP_TIMEOUT_S)
+
+    async def start_gateway_again(self, name: str) -> None:
+        """Start the agent of a gateway that was killed, until it serves.
+
+        One that finds its packet path not ready ends, and is started again, as a supervisor does.
+        """
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not await _answers(client):
-            if process.exit_status is not None:
-                raise LabError(f"{name} has ended{process.log_tail()}")
-            if time.monotonic() > deadline:
-                raise LabError(f"{name} is not ready in {_START_TIMEOUT_S:g} s{process.log_tail()}")
-            await asyncio.sleep(POLL_INTERVAL_S)
+        while True:
+            self._start_gateway(name)
+            try:
+                return await self._until_it_serves(name)
+            except LabError:
+                status = self._gateway_processes[name].exit_status
+                if status != ExitCode.CANNOT_START or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_SUPERVISORS_PAUSE_S)
+
+    def gateway_log(self, name: str) -> list[Document]:
+        """What a gateway's agent has logged since its last start."""
+        return [json.loads(line) for line in self._gateway_processes[name].log_lines()]
+
+    def _start_gateway(self, name: str) -> None:
+        arguments = ("-m", "mag", "run", str(gateway_config_file(name)))
+        process = start_python(name, name, arguments, reads_output=False)
+        self._gateway_processes[name] = process
+
+    async def _until_it_serves(self, name: str) -> None:
+        client = await self._stack.enter_async_context(AdminClient(gateway_socket(name)))
         self.gateways[name] = client
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not await _status(client):
+            self._check_starting(name, deadline)
+            await asyncio.sleep(POLL_INTERVAL_S)
         self.feed.follow_gateway(name, client)
         # The request for the stream goes out before the next one: nothing is missed.
         await asyncio.sleep(0)
-        await client.status()
+        while not (await _status(client)).get("is_serving"):
+            self._check_starting(name, deadline)
+            await asyncio.sleep(POLL_INTERVAL_S)
+
+    def _check_starting(self, name: str, deadline: float) -> None:
+        process = self._gateway_processes[name]
+        if process.exit_status is not None:
+            raise LabError(f"{name} has ended{process.log_tail()}")
+        if time.monotonic() > deadline:
+            raise LabError(f"{name} is not ready in {_START_TIMEOUT_S:g} s{process.log_tail()}")
 
     async def stop_gateways(self) -> None:
         """End both in order (SIGTERM); LabError when one fails or leaves something behind."""
@@ -208,9 +248,9 @@ class RunningLab:
         return daemons + self.packet_path.logs()
 
 
-async def _answers(client: AdminClient) -> bool:
+async def _status(client: AdminClient) -> Document:
+    """Empty while nobody answers."""
     try:
-        await client.status()
+        return await client.status()
     except AdminError:
-        return False
-    return True
+        return {}

@@ -14,6 +14,7 @@ from rich.console import Console
 from mag.lab.document import is_ok, lab_document
 from mag.lab.held import answer_seekers
 from mag.lab.packet_path.base import GatewayPacketPath
+from mag.lab.plan import LabPlan
 from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.steps import Findings, ScenarioScript, Step, StepResult, Told, tried
 from mag.lab.timeline import Timeline
@@ -43,6 +44,7 @@ class ScenarioRun:
         holds: bool,
         capture: int | None,
         seed: int,
+        plan: LabPlan,
     ) -> None:
         """capture: open descriptor of a file for a pcapng, if one is wanted. seed: of chance."""
         self._scenario = scenario
@@ -52,6 +54,7 @@ class ScenarioRun:
         self._holds = holds
         self._capture = capture
         self._seed = seed
+        self._plan = plan
         # The document has standard output for itself.
         self._console = Console(stderr=prints_document, highlight=False)
         self._is_held = False
@@ -87,7 +90,7 @@ class ScenarioRun:
         findings = Findings()
         results: list[StepResult] = []
         async with RunningLab(
-            self._packet_path, self._capture, plan=self._scenario.plan, seed=self._seed
+            self._packet_path, self._capture, plan=self._plan, seed=self._seed
         ) as lab:
             async for result in tried(self._steps(lab, findings)):
                 timeline.step(result)

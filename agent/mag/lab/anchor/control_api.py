@@ -131,4 +131,6 @@ def _row(entry: BindingCacheEntry) -> Document:
         "lifetime_s": entry.lifetime_s,
         "link_local_address": str(entry.link_local_address),
         "is_deregistered": entry.is_deregistered,
+        "sequence": entry.sequence,
+        "timestamp_ticks": entry.timestamp_ticks,
     }

@@ -29,14 +29,17 @@ def domain_steps(lab: RunningLab) -> Sequence[Step]:
     )
 
 
-def attach_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
-    """Everything up to three nodes that reach the correspondent."""
-    nodes = topology.MOBILE_NODES
+def attach_steps(
+    lab: RunningLab,
+    findings: Findings,
+    nodes: Sequence[topology.MobileNode] = topology.MOBILE_NODES,
+) -> Sequence[Step]:
+    """Everything up to these nodes, usually all three, that reach the correspondent."""
     return (
         *domain_steps(lab),
-        Step("nodes_switched_on", partial(_switch_on, lab, findings)),
+        Step("nodes_switched_on", partial(_switch_on, lab, findings, nodes)),
         *(Step(f"{node.name}_attached", partial(_attached, lab, findings, node)) for node in nodes),
-        *(Step(f"{node.name}_configured", partial(_configured, lab, node)) for node in nodes),
+        *(Step(f"{node.name}_configured", partial(configured, lab, node)) for node in nodes),
         *(
             Step(f"{node.name}_reaches_correspondent", partial(reaches, lab, node))
             for node in nodes
@@ -85,11 +88,13 @@ async def _start_gateways(lab: RunningLab) -> Told:
     return Told(f"{names} run: `mag run` on {lab.packet_path.words}")
 
 
-async def _switch_on(lab: RunningLab, findings: Findings) -> Told:
+async def _switch_on(
+    lab: RunningLab, findings: Findings, nodes: Sequence[topology.MobileNode]
+) -> Told:
     findings.switched_on_at = time.time()
-    for node in topology.MOBILE_NODES:
+    for node in nodes:
         await lab.links.switch_on(node.name)
-    where = ", ".join(f"{node.name} in {node.cell}" for node in topology.MOBILE_NODES)
+    where = ", ".join(f"{node.name} in {node.cell}" for node in nodes)
     return Told(f"radios on: {where}; nobody told the gateways")
 
 
@@ -106,7 +111,8 @@ async def _attached(lab: RunningLab, findings: Findings, node: topology.MobileNo
     return Told(sentence, events, since, ms=(advertised.at - since) * 1000)
 
 
-async def _configured(lab: RunningLab, node: topology.MobileNode) -> Told:
+async def configured(lab: RunningLab, node: topology.MobileNode) -> Told:
+    """The node has made an address, and knows its router and MTU, as it was told."""
     view = await lab.view_when(
         node.name,
         _CONFIGURE_TIMEOUT_S,

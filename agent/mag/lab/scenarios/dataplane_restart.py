@@ -1,4 +1,7 @@
-"""Scenario `dataplane-restart`: the packet path dies under live traffic and comes back."""
+"""Scenario `dataplane-restart`: the packet path dies under live traffic and comes back.
+
+Then once more, and the gateway's agent with it.
+"""
 
 import time
 from collections.abc import Sequence
@@ -6,10 +9,12 @@ from functools import partial
 from typing import Final
 
 from mag.lab.running_lab import RunningLab
+from mag.lab.scenarios.agreement import agreement_step
 from mag.lab.scenarios.attach import attach_steps, reaches
 from mag.lab.scenarios.node_unchanged import node_verdicts
 from mag.lab.scenarios.reaching import until_echo
 from mag.lab.scenarios.steps import Findings, Outage, ScenarioScript, Step, Told
+from mag.lab.scenarios.with_crowd import crowd_at_will_steps
 from mag.lab.scenarios.with_traffic import LONGEST_OUTAGE_MS, outage_verdicts, traffic_steps
 from mag.lab.traffic.traffic_statistics import Period
 from mag.lab.world import topology
@@ -25,9 +30,12 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
     meanwhile = (
         Step("packet_path_killed", crash.kill),
         Step(f"{node.name}_traffic_back", crash.wait_for_traffic),
+        Step("packet_path_and_agent_killed", crash.kill_both),
+        Step(f"{node.name}_traffic_back_again", crash.wait_for_traffic),
     )
     return (
         *attach_steps(lab, findings),
+        *crowd_at_will_steps(lab, findings),
         *traffic_steps(lab, findings, node, meanwhile),
         *node_verdicts(findings),
         *outage_verdicts(findings),
@@ -41,6 +49,7 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
             partial(_newcomer, lab, newcomer, gateway),
             is_verdict=True,
         ),
+        agreement_step(lab, len(lab.plan.nodes)),
     )
 
 
@@ -48,6 +57,7 @@ DATAPLANE_RESTART: Final = ScenarioScript(
     "dataplane-restart",
     "the packet path is killed under live traffic and started again, and nobody helps",
     _steps,
+    takes_crowd=True,
 )
 
 
@@ -71,6 +81,16 @@ class _Crash:
         return Told(
             f"{self._lab.packet_path.words} of {self._gateway.name} killed (SIGKILL) and started "
             "again; nobody told the gateway"
+        )
+
+    async def kill_both(self) -> Told:
+        self._killed_ns = time.time_ns()
+        await self._lab.kill_gateway(self._gateway.name)
+        await self._lab.packet_path.crash(self._gateway.name)
+        await self._lab.start_gateway_again(self._gateway.name)
+        return Told(
+            f"{self._lab.packet_path.words} and agent of {self._gateway.name} killed (SIGKILL), "
+            "both started again as supervisors do"
         )
 
     async def wait_for_traffic(self) -> Told:

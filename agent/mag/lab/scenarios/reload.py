@@ -15,6 +15,7 @@ from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.attach import attach_steps, reaches
 from mag.lab.scenarios.node_unchanged import node_verdicts
 from mag.lab.scenarios.steps import Findings, ScenarioScript, Step, StepFailed, Told
+from mag.lab.scenarios.with_crowd import crowd_at_will_steps, crowd_mn_ids
 from mag.lab.scenarios.with_traffic import traffic_steps, traffic_verdicts
 from mag.lab.world import topology
 from mag.services.admin_client import AdminError
@@ -38,7 +39,8 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
     )
     return (
         *attach_steps(lab, findings),
-        *traffic_steps(lab, findings, node, meanwhile),
+        *crowd_at_will_steps(lab, findings),
+        *traffic_steps(lab, findings, node, meanwhile, with_crowd=lab.plan.crowd > 0),
         *node_verdicts(findings),
         *traffic_verdicts(findings),
         Step(
@@ -53,6 +55,7 @@ RELOAD: Final = ScenarioScript(
     "reload",
     "a gateway takes other configurations under live traffic; who is not concerned loses nothing",
     _steps,
+    takes_crowd=True,
 )
 
 
@@ -123,7 +126,8 @@ class _Reloads:
 
         since = time.time()
         touched = ["other_lifetime", "advertised_again"]
-        await self._take(change, {self._node.mn_id: touched, self._neighbour.mn_id: touched})
+        here = (self._node.mn_id, self._neighbour.mn_id, *crowd_mn_ids(self._lab))
+        await self._take(change, dict.fromkeys(here, touched))
         await self._wait("router_advertisement_sent", self._node, since)
         self._findings.views.append(await self._lab.links.view_of(self._node.name))
         sentence = f"prefixes of {_VALID_LIFETIME_S} s, told at once; shorter bindings, later"

@@ -115,6 +115,8 @@ class ScenarioScript:
     """What it shows, for a person."""
     steps: Callable[[RunningLab, Findings], Sequence[Step]]
     plan: LabPlan = USUAL
+    takes_crowd: bool = False
+    """Whether any number of nodes may be there beside the usual ones."""
 
 
 async def tried(steps: Sequence[Step]) -> AsyncIterator[StepResult]:

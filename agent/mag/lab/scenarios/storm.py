@@ -13,16 +13,15 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from mag.lab.plan import LabPlan
-from mag.lab.running_lab import POLL_INTERVAL_S, RunningLab
+from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.agreement import agreement_step
 from mag.lab.scenarios.attach import domain_steps
 from mag.lab.scenarios.steps import Findings, ScenarioScript, Step, StepFailed, Told
-from mag.lab.scenarios.with_crowd import crowd_gateway, crowd_steps
+from mag.lab.scenarios.with_crowd import crowd_configured_step, crowd_gateway, crowd_steps
 from mag.lab.world import topology
 from mag.lab.world.reachability import echo_round_trip_s
 
 CROWD: Final = 100
-_CONFIGURE_TIMEOUT_S: Final = 30.0
 _ECHO_TIMEOUT_S: Final = 2.0
 _ECHO_ATTEMPTS: Final = 3
 
@@ -33,7 +32,7 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
         *crowd_steps(lab, findings),
         Step("no_update_lost_for_good", partial(_judge_updates, lab), is_verdict=True),
         agreement_step(lab, lab.plan.crowd),
-        Step("crowd_configured", partial(_configured, lab)),
+        crowd_configured_step(lab),
         Step("crowd_reaches_correspondent", partial(_reaches, lab)),
     )
 
@@ -57,18 +56,6 @@ async def _judge_updates(lab: RunningLab) -> Told:
     if accepted < lab.plan.crowd:
         raise StepFailed(sentence)
     return Told(sentence)
-
-
-async def _configured(lab: RunningLab) -> Told:
-    deadline = time.monotonic() + _CONFIGURE_TIMEOUT_S
-    while len(addresses := await lab.links.crowd_addresses()) < lab.plan.crowd:
-        if time.monotonic() > deadline:
-            raise StepFailed(f"{len(addresses)} of {lab.plan.crowd} nodes have an address")
-        await asyncio.sleep(POLL_INTERVAL_S)
-    prefixes = {int(address) >> 64 for address in addresses.values()}
-    if len(prefixes) != lab.plan.crowd:
-        raise StepFailed(f"{lab.plan.crowd} nodes have {len(prefixes)} different prefixes")
-    return Told(f"{len(addresses)} nodes have made an address each, no two of the same prefix")
 
 
 async def _reaches(lab: RunningLab) -> Told:

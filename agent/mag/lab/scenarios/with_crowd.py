@@ -1,15 +1,17 @@
 """Steps about a crowd of light-weight nodes, shared by scenarios."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from mag.lab.running_lab import RunningLab
-from mag.lab.scenarios.steps import CrowdService, Findings, Step, Told
+from mag.lab.running_lab import POLL_INTERVAL_S, RunningLab
+from mag.lab.scenarios.steps import CrowdService, Findings, Step, StepFailed, Told
 from mag.lab.world import topology
 
 _SERVICE_TIMEOUT_S: Final = 60.0
+_CONFIGURE_TIMEOUT_S: Final = 30.0
 
 
 def crowd_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
@@ -18,6 +20,18 @@ def crowd_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
         Step("crowd_switched_on", partial(_switch_on, lab, findings)),
         Step("crowd_served", partial(_served, lab, findings)),
     )
+
+
+def crowd_at_will_steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
+    """As crowd_steps, until each has its address; nothing where the plan has no crowd."""
+    if not lab.plan.crowd:
+        return ()
+    return *crowd_steps(lab, findings), crowd_configured_step(lab)
+
+
+def crowd_configured_step(lab: RunningLab) -> Step:
+    """Each node of the crowd has made its address."""
+    return Step("crowd_configured", partial(_configured, lab))
 
 
 def crowd_gateway(lab: RunningLab) -> topology.Gateway:
@@ -65,3 +79,15 @@ async def _served(lab: RunningLab, findings: Findings) -> Told:
         f"attach to forwarding {p50:.1f} ms in the middle, {p99:.1f} ms for 99 %",
         ms=crowd.served_ms[-1],
     )
+
+
+async def _configured(lab: RunningLab) -> Told:
+    deadline = time.monotonic() + _CONFIGURE_TIMEOUT_S
+    while len(addresses := await lab.links.crowd_addresses()) < lab.plan.crowd:
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{len(addresses)} of {lab.plan.crowd} nodes have an address")
+        await asyncio.sleep(POLL_INTERVAL_S)
+    prefixes = {int(address) >> 64 for address in addresses.values()}
+    if len(prefixes) != lab.plan.crowd:
+        raise StepFailed(f"{lab.plan.crowd} nodes have {len(prefixes)} different prefixes")
+    return Told(f"{len(addresses)} nodes have made an address each, no two of the same prefix")

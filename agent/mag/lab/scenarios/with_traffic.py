@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import IPv6Address
 from typing import Final
 
 from mag.lab.errors import LabError
 from mag.lab.running_lab import RunningLab
 from mag.lab.scenarios.steps import Findings, Handover, Outage, Step, StepFailed, Told
-from mag.lab.traffic.probe_traffic import PROBES_PER_S, ProbeTraffic, TrafficResult
+from mag.lab.traffic.probe_traffic import PROBES_PER_S, ProbeTraffic, TrafficResult, in_sum
 from mag.lab.traffic.tcp_session import (
     TCP_MINIMUM_RETRANSMISSION_TIMEOUT_MS,
     TcpSession,
@@ -33,9 +34,15 @@ def traffic_steps(
     findings: Findings,
     node: topology.MobileNode,
     meanwhile: Sequence[Step] = (),
+    *,
+    beside: Sequence[topology.MobileNode] = (),
+    with_crowd: bool = False,
 ) -> Sequence[Step]:
-    """Traffic between a node and the correspondent around the steps `meanwhile`."""
-    traffic = _LiveTraffic(lab, findings, node)
+    """Traffic between a node and the correspondent around the steps `meanwhile`.
+
+    beside: nodes that have as much. with_crowd: the nodes of the crowd together have as much too.
+    """
+    traffic = _LiveTraffic(lab, findings, (node, *beside), with_crowd=with_crowd)
     return (
         Step("traffic_started", traffic.start),
         *meanwhile,
@@ -62,36 +69,60 @@ def outage_verdicts(findings: Findings) -> Sequence[Step]:
 
 
 class _LiveTraffic:
-    def __init__(self, lab: RunningLab, findings: Findings, node: topology.MobileNode) -> None:
+    def __init__(
+        self,
+        lab: RunningLab,
+        findings: Findings,
+        nodes: Sequence[topology.MobileNode],
+        *,
+        with_crowd: bool,
+    ) -> None:
+        """nodes: the first has a TCP connection too, and is looked at."""
         self._lab = lab
         self._findings = findings
-        self._node = node
-        self._probes: ProbeTraffic | None = None
+        self._nodes = nodes
+        self._with_crowd = with_crowd
+        self._probes: list[ProbeTraffic] = []
         self._tcp: TcpSession | None = None
 
     async def start(self) -> Told:
-        view = await self._lab.links.view_of(self._node.name)
-        if view.address is None:
-            raise StepFailed(f"{self._node.name} has no address")
-        self._findings.views.append(view)
-        self._probes = await ProbeTraffic.ready(self._node.name, view.address.address)
-        self._tcp = await TcpSession.connected(self._node.name, view.address.address)
-        self._probes.send()
+        for node in self._nodes:
+            address = await self._address_of(node)
+            addresses = {topology.NODE_INTERFACE: address}
+            self._probes.append(await ProbeTraffic.ready(node.name, addresses, len(self._probes)))
+        if self._with_crowd:
+            addresses = await self._lab.links.crowd_addresses()
+            crowd = await ProbeTraffic.ready(topology.CROWD, addresses, len(self._probes))
+            self._probes.append(crowd)
+        first = self._nodes[0]
+        self._findings.views.append(await self._lab.links.view_of(first.name))
+        self._tcp = await TcpSession.connected(first.name, await self._address_of(first))
+        for probes in self._probes:
+            probes.send()
         self._tcp.start()
         await asyncio.sleep(_STEADY_S)
+        each = " and as many " if len(self._nodes) > 1 else " "
+        names = each.join(f"between {node.name} and the correspondent" for node in self._nodes)
+        crowd_words = f", as many with {self._lab.plan.crowd} more in turn" * self._with_crowd
         return Told(
-            f"{PROBES_PER_S} probes/s each way between {self._node.name} and the correspondent, "
-            "and one TCP connection"
+            f"{PROBES_PER_S} probes/s each way {names}{crowd_words}, and one TCP connection"
         )
 
+    async def _address_of(self, node: topology.MobileNode) -> IPv6Address:
+        view = await self._lab.links.view_of(node.name)
+        if view.address is None:
+            raise StepFailed(f"{node.name} has no address")
+        return view.address.address
+
     async def stop(self) -> Told:
-        if self._probes is None or self._tcp is None:
+        if self._tcp is None:
             raise LabError("there is no traffic to stop")
         await asyncio.sleep(_STEADY_S)
-        self._probes.stop()
+        for probes in self._probes:
+            probes.stop()
         self._findings.tcp = await self._tcp.finish(_TCP_FINISH_TIMEOUT_S)
         await asyncio.sleep(_DRAIN_S)
-        result = await self._probes.result()
+        result = in_sum([await probes.result() for probes in self._probes])
         self._findings.traffic = result
         sent = sum(direction.sent for direction in result.directions)
         received = sum(direction.received for direction in result.directions)

@@ -115,3 +115,16 @@ def direction_statistics(
         gaps=tuple(Period(earlier, later) for earlier, later in pairwise(received_ns)),
         longest_sender_pause_ms=max(pauses, default=0) / _NS_PER_MS,
     )
+
+
+def together(directions: Sequence[DirectionStatistics]) -> DirectionStatistics:
+    """Several flows at the same time as one; gaps and pauses stay those of single flows."""
+    return DirectionStatistics(
+        sent=sum(each.sent for each in directions),
+        received=sum(each.received for each in directions),
+        duplicates=sum(each.duplicates for each in directions),
+        reordered=sum(each.reordered for each in directions),
+        lost_sent_at_ns=tuple(at for each in directions for at in each.lost_sent_at_ns),
+        gaps=tuple(gap for each in directions for gap in each.gaps),
+        longest_sender_pause_ms=max(each.longest_sender_pause_ms for each in directions),
+    )

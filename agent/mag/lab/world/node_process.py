@@ -20,11 +20,14 @@ _LOG_TAIL_LINES: Final = 12
 class NodeProcess:
     """One running process. It cannot outlive the lab: the pid namespace ends with it."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        """log: where its standard error goes."""
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], log: Path, log_starts_at: int
+    ) -> None:
+        """log: where its standard error goes, behind that of earlier ones of the name."""
         self.name = name
         self._process = process
         self._log = log
+        self._log_starts_at = log_starts_at
         self._output: asyncio.StreamReader | None = None
 
     @property
@@ -87,8 +90,12 @@ class NodeProcess:
 
     def log_tail(self) -> str:
         """The end of its log, as lines that go below an error."""
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "".join(f"\n    {line}" for line in lines[-_LOG_TAIL_LINES:])
+        return "".join(f"\n    {line}" for line in self.log_lines()[-_LOG_TAIL_LINES:])
+
+    def log_lines(self) -> list[str]:
+        """What it has written to its log so far."""
+        octets = self._log.read_bytes()[self._log_starts_at :]
+        return octets.decode(errors="replace").splitlines()
 
 
 def start_python(
@@ -118,7 +125,8 @@ def start_program(
 ) -> NodeProcess:
     """Run a program in a node's namespace; the rest as for start_python."""
     log = GATEWAY_RUN_DIRECTORY / f"{name}.log"
-    with log.open("wb") as errors, inside_network_namespace(node):
+    with log.open("ab") as errors, inside_network_namespace(node):
+        log_starts_at = errors.tell()
         process = subprocess.Popen(  # noqa: S603 - programs of ours and VPP, arguments as a list
             list(command),
             stdin=subprocess.PIPE,
@@ -127,7 +135,7 @@ def start_program(
             env=_environment(),
             pass_fds=passed,
         )
-    return NodeProcess(name, process, log)
+    return NodeProcess(name, process, log, log_starts_at)
 
 
 def _environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Asks a node's kernel whether it reaches another: ICMPv6 echo (RFC 4443 §4)."""
+"""Asks from a node whether another is reached, by ICMPv6 echo (RFC 4443 §4), and for a router."""
 
 import asyncio
 import os
@@ -7,10 +7,15 @@ import struct
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.lab.world import topology
 from mag.lab.world.network_namespace import inside_network_namespace
 
 _ECHO_REQUEST: Final = 128
 _ECHO_REPLY: Final = 129
+_ROUTER_SOLICITATION: Final = 133
+_ROUTER_ADVERTISEMENT: Final = 134
+_ALL_ROUTERS: Final = "ff02::2"
+_ND_HOP_LIMIT: Final = 255
 _ICMP6_FILTER: Final = 1
 _HEADER: Final = struct.Struct("!BBHHH")
 _MAX_PACKET_OCTETS: Final = 65536
@@ -49,6 +54,28 @@ async def echo_round_trip_s(
             async with asyncio.timeout(timeout_s):
                 while not await _is_reply_to(icmp, identifier):
                     pass
+        except TimeoutError:
+            return None
+        return loop.time() - started
+
+
+async def advertised_within_s(node: str, timeout_s: float) -> float | None:
+    """Send one Router Solicitation from a mobile node (RFC 4861 §4.1); seconds until any Router
+    Advertisement, None if there is none."""
+    loop = asyncio.get_running_loop()
+    with inside_network_namespace(node):
+        icmp = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    with icmp:
+        icmp.setblocking(False)
+        icmp.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, _only(_ROUTER_ADVERTISEMENT))
+        interface = topology.NODE_INTERFACE.encode()
+        icmp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface)
+        icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _ND_HOP_LIMIT)
+        started = loop.time()
+        icmp.sendto(struct.pack("!BBHI", _ROUTER_SOLICITATION, 0, 0, 0), (_ALL_ROUTERS, 0))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await loop.sock_recv(icmp, _MAX_PACKET_OCTETS)
         except TimeoutError:
             return None
         return loop.time() - started
