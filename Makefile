@@ -118,6 +118,10 @@ conformance: build install-test-dep ## Requirements against the tests that show 
 mutants: build ## Break one rule at a time; its tests must notice: make mutants ARGS="PBA RTX-06"
 	@$(BIN)/python scripts/mutants $(ARGS)
 
+.PHONY: kills
+kills: build ## The gateway killed at 200 random points of a model: make kills ARGS="--kills 50 --seed 7"
+	@PYTHONPATH=agent:tests $(BIN)/python -m kills $(ARGS)
+
 .PHONY: fuzz
 fuzz: build ## Octets that break the codec: make fuzz ARGS="-max_total_time=600"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[fuzz]" >&2
