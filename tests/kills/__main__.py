@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kills.outside import Violation
+from kills.outside import GatewayFailed, Violation
 from kills.run import run
 
 
@@ -23,8 +23,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mag-kills-") as folder:
         try:
             report = run(arguments.kills, seed, Path(folder, "journal.db"))
-        except Violation as violation:
-            print(violation)
+        except (Violation, GatewayFailed) as found:
+            print(found)
             return 1
     print(
         f"{report.kills} kills in {time.monotonic() - started:.1f} s: {report.verified} times at "

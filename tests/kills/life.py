@@ -164,6 +164,7 @@ async def _live(remote: Remote, path: Path, rng: random.Random, start: int) -> N
     )
     ids = (binding.binding_id for binding in opened.state.bindings)
     journal = BindingJournal(
+        path,
         WatchedFile(opened.file, remote),  # type: ignore[arg-type]
         reopen=opened.reopen,
         highest_id=max(ids, default=0),

@@ -28,6 +28,10 @@ class Violation(AssertionError):
     """The gateway broke a promise; the text says which."""
 
 
+class GatewayFailed(Exception):
+    """The gateway ended or stood still; no promise is judged by that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A binding as the gateway has it."""

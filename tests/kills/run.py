@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kills.life import live
-from kills.outside import Outside, Violation
+from kills.outside import GatewayFailed, Outside, Violation
 
 EARLY = 0.3
 """Part of the kills that strike a gateway which has not come to rest since its start."""
@@ -36,7 +36,7 @@ class Report:
 
 
 def run(kills: int, seed: int, path: Path, fault: str = "") -> Report:
-    """path: of the journal. Raises Violation with the seed and the life that broke a promise."""
+    """path: of the journal. Raises Violation or GatewayFailed, with the seed and the life of it."""
     rng = random.Random(seed)
     outside = Outside(rng)
     for number in range(kills + 1):
@@ -45,8 +45,8 @@ def run(kills: int, seed: int, path: Path, fault: str = "") -> Report:
         life = partial(live, path=path, seed=f"{seed}/{number}", start=number + 1, fault=fault)
         try:
             _one_life(outside, life, strike)
-        except Violation as violation:
-            raise Violation(f"seed {seed}, life {number + 1}: {violation}") from None
+        except (Violation, GatewayFailed) as found:
+            raise type(found)(f"seed {seed}, life {number + 1}: {found}") from None
     return Report(kills, outside.verified, outside.updates)
 
 
@@ -91,11 +91,11 @@ def _serve(outside: Outside, connection: Connection, strike: _Strike | None) -> 
     counts = strike is not None and strike.is_early
     while True:
         if not connection.poll(SILENCE_S):
-            raise Violation(f"the gateway does nothing for {SILENCE_S:g} s")
+            raise GatewayFailed(f"the gateway does nothing for {SILENCE_S:g} s")
         try:
             what, arguments = connection.recv()
         except EOFError:
-            raise Violation("the gateway ended by itself") from None
+            raise GatewayFailed("the gateway ended by itself") from None
         if strike is not None and counts:
             strike.left -= 1
             if strike.left == 0 and strike.is_before:
@@ -111,7 +111,7 @@ def _serve(outside: Outside, connection: Connection, strike: _Strike | None) -> 
 
 def _carried_out(outside: Outside, what: str, arguments: tuple[Any, ...], *, is_last: bool) -> Any:
     if what == "failed":
-        raise Violation(f"the gateway failed: {arguments[0]}")
+        raise GatewayFailed(f"the gateway failed: {arguments[0]}")
     if what == "at_rest":
         outside.compare(*arguments)
         return is_last

@@ -39,6 +39,7 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
         *traffic_steps(lab, findings, node, meanwhile),
         *node_verdicts(findings),
         *outage_verdicts(findings),
+        agreement_step(lab, len(lab.plan.nodes)),
         Step(
             f"{neighbour.name}_reaches_correspondent_again",
             partial(reaches, lab, neighbour),
@@ -49,7 +50,6 @@ def _steps(lab: RunningLab, findings: Findings) -> Sequence[Step]:
             partial(_newcomer, lab, newcomer, gateway),
             is_verdict=True,
         ),
-        agreement_step(lab, len(lab.plan.nodes)),
     )
 
 
