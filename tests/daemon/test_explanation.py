@@ -32,6 +32,8 @@ from mag.wire.iana import AccessTechnologyType, HandoffIndicator
 
 LMA = IPv6Address("2001:db8:0:b::1")
 PREFIX = IPv6Network("2001:db8:100:1::/64")
+ROUTER = IPv6Address("fe80::6d61:2")
+NODES_OWN = IPv6Address("fe80::6d61:1")
 NOW, UTC = 1000.0, 1_800_000_000.0
 
 
@@ -50,7 +52,12 @@ def entry(state: RegistrationState, **changes: object) -> BindingUpdateListEntry
 
 
 def served(state: RegistrationState, **changes: object) -> BindingUpdateListEntry:
-    has = {"is_serving": True, "is_forwarding": True, "home_network_prefixes": (PREFIX,)}
+    has = {
+        "is_serving": True,
+        "is_forwarding": True,
+        "home_network_prefixes": (PREFIX,),
+        "gateway_link_local_address": ROUTER,
+    }
     return entry(state, **{**has, **changes})
 
 
@@ -98,6 +105,30 @@ State = RegistrationState
             Reason.SERVED,
             True,
             ["2001:db8:100:1::/64 on access1 through lma1", "3 min ago", "another 5 min"],
+        ),
+        (
+            circumstances(served(State.ACTIVE, collided_link_local_address=NODES_OWN)),
+            Reason.SERVED,
+            True,
+            [f"its router is {ROUTER}", f"{NODES_OWN}, which the LMA gave, is the node's own"],
+        ),
+        (
+            circumstances(
+                served(
+                    State.ACTIVE,
+                    gateway_link_local_address=IPv6Address("::"),
+                    collided_link_local_address=NODES_OWN,
+                )
+            ),
+            Reason.ROUTER_ADDRESS_PENDING,
+            False,
+            [f"looks for a link-local address: {NODES_OWN} is the node's own"],
+        ),
+        (
+            circumstances(served(State.ACTIVE, gateway_link_local_address=IPv6Address("::"))),
+            Reason.ROUTER_ADDRESS_PENDING,
+            False,
+            ["as lma1 has given none"],
         ),
         (
             circumstances(served(State.REFRESHING, attempts=1)),

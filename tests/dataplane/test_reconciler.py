@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from mag.dataplane.base import (
     DataplaneError,
     Ensure,
     ForwardingState,
+    GatewayAddress,
     LmaTunnel,
     MobileNodeForwarding,
     Record,
@@ -25,7 +26,12 @@ from mag.dataplane.reconciler import Reconciler, plan
 
 TUNNEL_A, TUNNEL_B = TUNNELS
 LINK_1, LINK_2 = ACCESS_LINKS
-ALL: tuple[Record, ...] = (*TUNNELS, *ACCESS_LINKS, ALICE, BOB)
+ADDRESSES = tuple(
+    GatewayAddress(link.interface, IPv6Address(address))
+    for link in ACCESS_LINKS
+    for address in ("fe80::6d61:1", "fe80::6d61:2")
+)
+ALL: tuple[Record, ...] = (*TUNNELS, *ACCESS_LINKS, *ADDRESSES, ALICE, BOB)
 
 
 def state(*records: Record) -> ForwardingState:
@@ -33,6 +39,7 @@ def state(*records: Record) -> ForwardingState:
         {record.key: record for record in records if isinstance(record, LmaTunnel)},
         {record.key: record for record in records if isinstance(record, AccessLink)},
         {record.key: record for record in records if isinstance(record, MobileNodeForwarding)},
+        {record.key: record for record in records if isinstance(record, GatewayAddress)},
     )
 
 
@@ -76,7 +83,7 @@ def test_tunnels_and_links_are_made_before_bindings() -> None:
 
 def test_tunnels_and_links_go_after_bindings() -> None:
     assert list(plan(state(), state(*ALL))) == [
-        Remove(record) for record in (ALICE, BOB, *TUNNELS, *ACCESS_LINKS)
+        Remove(record) for record in (ALICE, BOB, *ADDRESSES, *TUNNELS, *ACCESS_LINKS)
     ]
 
 
@@ -166,7 +173,7 @@ async def test_wanting_a_prefix_for_another_binding_ends_its_holder(
     converged.want(heir)
     outcomes = await converged.converge()
     assert [outcome.operation for outcome in outcomes] == [Remove(ALICE), Ensure(heir)]
-    assert await dataplane.dump() == state(*TUNNELS, *ACCESS_LINKS, BOB, heir)
+    assert await dataplane.dump() == state(*TUNNELS, *ACCESS_LINKS, *ADDRESSES, BOB, heir)
 
 
 async def test_failed_operation_is_reported_and_tried_again(
@@ -308,7 +315,7 @@ async def test_restarted_agent_leaves_equal_records_alone_and_removes_others(
     converged: Reconciler, dataplane: FakeDataplane
 ) -> None:
     restarted = Reconciler(dataplane)
-    for record in (*TUNNELS, *ACCESS_LINKS, ALICE):
+    for record in (*TUNNELS, *ACCESS_LINKS, *ADDRESSES, ALICE):
         restarted.want(record)
     outcomes = await restarted.resync()
     assert [outcome.operation for outcome in outcomes] == [Remove(BOB)]
@@ -337,7 +344,7 @@ NODES = st.builds(
     mn_link_layer_address=st.sampled_from([bytes(6), bytes(range(6))]),
     lma_address=st.sampled_from(LMAS),
 )
-SHARED = st.sampled_from([*TUNNELS, *ACCESS_LINKS])
+SHARED = st.sampled_from([*TUNNELS, *ACCESS_LINKS, *ADDRESSES])
 FAULT = st.tuples(st.integers(1, 3), st.booleans())
 STEPS = st.one_of(
     st.tuples(st.just("want"), NODES),
@@ -387,9 +394,10 @@ async def take(step: str, what: object, reconciler: Reconciler, path: FakeDatapl
 
 
 def needed_by(wanted: ForwardingState) -> list[Record]:
-    """The tunnels and links without which the bindings could never be made."""
+    """The tunnels and links without which bindings and addresses could never be made."""
     lmas = {node.lma_address for node in wanted.mobile_nodes.values()}
     links = {node.access_interface for node in wanted.mobile_nodes.values()}
+    links |= {address.access_interface for address in wanted.gateway_addresses.values()}
     return [
         *(tunnel for tunnel in TUNNELS if tunnel.key in lmas),
         *(link for link in ACCESS_LINKS if link.key in links),

@@ -34,7 +34,6 @@ from mag.lab.anchor.events import (
 )
 from mag.lab.anchor.settings import AnchorSettings
 from mag.protocol.ordering import TICKS_PER_S
-from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingUpdate
 from mag.wire.heartbeat import Heartbeat
@@ -258,9 +257,17 @@ class TestRefusals:
 class TestLinkLocalAddress:
     """RFC 5213 §5.3.6, option 26."""
 
-    def test_gateway_that_asks_is_given_one(self, domain: Domain) -> None:
-        (answer,) = domain.request(MAG1, more=(LinkLocalAddressOption(IPv6Address("::")),))
-        assert link_local_of(answer) == RESERVED_LINK_LOCAL_ADDRESS
+    def test_gateway_that_asks_is_given_the_sessions_own(self, domain: Domain) -> None:
+        asking = LinkLocalAddressOption(IPv6Address("::"))
+        given = []
+        for mn_id in (b"mn1@example.net", b"mn2@example.net", b"mn1@example.net"):
+            mac = bytes((2, 0, 0, 0, 0, mn_id[2]))
+            (answer,) = domain.request(MAG1, mn_id=mn_id, mac=mac, more=(asking,))
+            given.append(link_local_of(answer))
+        first, second, again = given
+        assert again == first != second
+        assert first is not None
+        assert first.is_link_local
 
     def test_address_that_a_gateway_uploads_is_given_to_the_next(self, domain: Domain) -> None:
         uploaded = IPv6Address("fe80::7")

@@ -43,13 +43,17 @@ REPLIES = {
 """What comes of a request; where nothing is outstanding none of it can."""
 OF_THE_NODE = {RegistrationInput.REJECTED_FOR_GOOD}
 """May have been told to another of the node's interfaces (status 152)."""
-NO_LIFETIME = {RegistrationInput.LIFETIME_ENDED, RegistrationInput.SUPERSEDED}
+NO_SERVICE = {
+    RegistrationInput.LIFETIME_ENDED,
+    RegistrationInput.SUPERSEDED,
+    RegistrationInput.ADDRESS_CHANGED,
+}
 NOTHING_TO_SEND = {RegistrationInput.TIMER_DUE, RegistrationInput.ABSENCE_FOUND}
 IMPOSSIBLE = {
     RegistrationState.ACTIVE: REPLIES - OF_THE_NODE,
     RegistrationState.SILENT: REPLIES - OF_THE_NODE | NOTHING_TO_SEND,
-    RegistrationState.REJECTED: REPLIES - OF_THE_NODE | NO_LIFETIME,
-    RegistrationState.HELD: REPLIES - OF_THE_NODE | NO_LIFETIME | NOTHING_TO_SEND,
+    RegistrationState.REJECTED: REPLIES - OF_THE_NODE | NO_SERVICE,
+    RegistrationState.HELD: REPLIES - OF_THE_NODE | NO_SERVICE | NOTHING_TO_SEND,
     # It lasts a second; nobody is asked for to be let go.
     RegistrationState.DEREGISTERING: {RegistrationInput.ABSENCE_FOUND},
     RegistrationState.GONE: set(RegistrationInput),

@@ -14,11 +14,13 @@ from mag.protocol.events import (
     BindingLost,
     BindingRefreshed,
     BindingRejected,
+    DetectDuplicateAddress,
     Event,
     ForwardingInstalled,
     ForwardingResumed,
     ForwardingUnwanted,
     ForwardingWanted,
+    GatewayAddressCollided,
     MessageDiscarded,
     OptionReportedMissing,
     PeerReachable,
@@ -72,6 +74,8 @@ ABOUT_BINDINGS: list[tuple[Event, str]] = [
     (AdvertisePrefixes(BINDING, 7200, 3600), "router_advertisement_due"),
     (WithdrawPrefixes(BINDING, BINDING.home_network_prefixes, True), "prefix_withdrawal_due"),
     (ProbeNode(BINDING, IPv6Address("fe80::1"), 1), "node_asked_for"),
+    (DetectDuplicateAddress(BINDING, IPv6Address("fe80::1")), "gateway_address_asked_for"),
+    (GatewayAddressCollided(BINDING, IPv6Address("fe80::1")), "gateway_address_collided"),
 ]
 OTHERS: list[tuple[Event, str]] = [
     (TunnelWanted(LMA), "tunnel_wanted"),

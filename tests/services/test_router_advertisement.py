@@ -1,10 +1,11 @@
 """RFC 5213 §6.9.2, RFC 4861 §4.2: what a node is told."""
 
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from mag.protocol.events import AdvertisePrefixes, Binding
+from mag.protocol.events import AdvertisePrefixes, Binding, WithdrawPrefixes
 from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
 from mag.services.router_advertisement import advertised_mtu, advertisement, withdrawal
@@ -21,6 +22,7 @@ BINDING = Binding(
     IPv6Address("2001:db8:0:b::1"),
     RegistrationState.ACTIVE,
     PREFIXES,
+    gateway_link_local_address=SETTINGS.fixed_mag_link_local_address,
 )
 DUE = AdvertisePrefixes(BINDING, 2592000, 604800)
 
@@ -60,16 +62,43 @@ def test_advertisement_tells_prefixes_router_and_mtu() -> None:
 @pytest.mark.requirement("ND-13", "RENUM-01")
 def test_withdrawal_ends_prefixes_and_router() -> None:
     """ND-13, RENUM-01: flags as before, lifetimes zero."""
-    told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES, ends_service=True))
+    packet = withdrawal(SETTINGS, WithdrawPrefixes(BINDING, PREFIXES, ends_service=True))
+    told = RouterAdvertisement.decode(packet)
     assert told.router_lifetime_s == 0
     assert told.prefixes == tuple(PrefixInformation(prefix, 0, 0) for prefix in PREFIXES)
 
 
 @pytest.mark.requirement("RENUM-01")
 def test_withdrawal_in_mid_session_leaves_the_node_its_router() -> None:
-    told = RouterAdvertisement.decode(withdrawal(SETTINGS, PREFIXES, ends_service=False))
+    packet = withdrawal(SETTINGS, WithdrawPrefixes(BINDING, PREFIXES, ends_service=False))
+    told = RouterAdvertisement.decode(packet)
     assert told.router_lifetime_s == 1800
     assert told.prefixes == tuple(PrefixInformation(prefix, 0, 0) for prefix in PREFIXES)
+
+
+class TestAddressOfTheLma:
+    """Without a fixed address each binding has its own."""
+
+    settings = replace(SETTINGS, fixed_mag_link_local_address=IPv6Address("::"))
+    router = IPv6Address("fe80::6d61:1")
+
+    @pytest.mark.requirement("LLA-02", "PBA-31", "DR-05")
+    def test_advertisement_comes_from_it(self) -> None:
+        due = replace(DUE, binding=replace(BINDING, gateway_link_local_address=self.router))
+        packet = advertisement(self.settings, due, tunnel_mtu_octets=1460, access_mtu_octets=1500)
+        assert IPv6Packet.decode(packet).source == self.router
+
+    @pytest.mark.requirement("ND-14")
+    def test_withdrawal_comes_from_it(self) -> None:
+        binding = replace(BINDING, gateway_link_local_address=self.router)
+        packet = withdrawal(self.settings, WithdrawPrefixes(binding, (), ends_service=True))
+        assert IPv6Packet.decode(packet).source == self.router
+        assert RouterAdvertisement.decode(packet).router_lifetime_s == 0
+
+    def test_withdrawal_without_one_makes_nobody_a_router(self) -> None:
+        binding = replace(BINDING, gateway_link_local_address=IPv6Address("::"))
+        due = WithdrawPrefixes(binding, PREFIXES, ends_service=False)
+        assert RouterAdvertisement.decode(withdrawal(self.settings, due)).router_lifetime_s == 0
 
 
 @pytest.mark.requirement("MTU-15", "RA-09", "ND-15")

@@ -13,6 +13,7 @@ from mag.wire.options import (
     AccessTechnologyTypeOption,
     HandoffIndicatorOption,
     HomeNetworkPrefixOption,
+    LinkLocalAddressOption,
     MobileNodeIdentifierOption,
     MobileNodeLinkLayerIdentifierOption,
     MobilityOption,
@@ -54,6 +55,8 @@ class FakeLma:
     pool: IPv6Network = POOL
     received: list[ProxyBindingUpdate] = field(default_factory=list)
     assigned: dict[bytes, tuple[IPv6Network, ...]] = field(default_factory=dict)
+    link_local_address: IPv6Address | None = None
+    """Of the gateway, for whom asks; what it says itself replaces it (RFC 5213 §5.3.6)."""
 
     def answer(
         self,
@@ -74,6 +77,7 @@ class FakeLma:
             options=(
                 *(option for kind in ECHOED for option in update.all(kind)),
                 *map(HomeNetworkPrefixOption, prefixes or self._assign(update)),
+                *self._link_local(update),
             ),
         )
         return mobility_header.encode(change(acknowledgement), self.address, message.source)
@@ -85,6 +89,14 @@ class FakeLma:
             assert message.destination == self.address
             gateway.receive_message(self.answer(message), self.address, now)
         return len(messages)
+
+    def _link_local(self, update: ProxyBindingUpdate) -> tuple[LinkLocalAddressOption, ...]:
+        option = update.first(LinkLocalAddressOption)
+        if option is None or self.link_local_address is None:
+            return ()
+        if not option.address.is_unspecified:
+            self.link_local_address = option.address
+        return (LinkLocalAddressOption(self.link_local_address),)
 
     def _assign(self, update: ProxyBindingUpdate) -> tuple[IPv6Network, ...]:
         asked = tuple(option.prefix for option in update.all(HomeNetworkPrefixOption))

@@ -46,6 +46,7 @@ IPV6_CHECKSUM = 7
 MH_TYPE_OFFSET = 2
 PR_CAPBSET_DROP = 24
 IFA_F_NODAD = 2
+ECHO_REQUEST, ECHO_REPLY = 128, 129
 CHANGES_BY_USE = {"RTA_CACHEINFO", "NDA_CACHEINFO", "NDA_PROBES"}
 
 CONFIGURATION = """
@@ -334,16 +335,55 @@ class GatewayProcess:
         answer = NeighborAdvertisement(asked.target, asked.target, is_solicited=True)
         self.from_node(mac, answer.encode(asked.source))
 
-    def put_kernel_node(self, mac: bytes) -> None:
-        """Make the far end of the access link a node: the kernel there, as it is."""
+    def put_kernel_node(self, mac: bytes, link_local_address: IPv6Address | None = None) -> None:
+        """Make the far end of the access link a node: the kernel there, as it is.
+
+        link_local_address: it has this one beside that which it makes of its MAC.
+        """
 
         def put() -> None:
             with IPRoute() as route:
                 index = route.link_lookup(ifname="access")[0]
                 route.link("set", index=index, state="down")
                 route.link("set", index=index, address=mac.hex(":"), state="up")
+                if link_local_address is not None:
+                    _address(route, "access", link_local_address)
 
         in_namespace(self._world, put)
+
+    def kernel_nodes_router(self) -> IPv6Address | None:
+        """The default router of the kernel at the far end."""
+
+        def read() -> IPv6Address | None:
+            with IPRoute() as route:
+                routes = route.get_default_routes(family=socket.AF_INET6)
+                routers = [each.get_attr("RTA_GATEWAY") for each in routes]
+                return IPv6Address(routers[0]) if routers else None
+
+        return in_namespace(self._world, read)
+
+    def node_reaches(self, link_local_address: IPv6Address) -> bool:
+        """Whether the kernel at the far end resolves the address and gets an echo from it."""
+
+        def ask() -> bool:
+            with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as icmp:
+                icmp.settimeout(PATIENCE_S)
+                scope = socket.if_nametoindex("access")
+                icmp.sendto(
+                    bytes((ECHO_REQUEST, *bytes(7))), (str(link_local_address), 0, 0, scope)
+                )
+                while True:
+                    reply, source = icmp.recvfrom(2048)
+                    if reply[0] == ECHO_REPLY and IPv6Address(source[0].split("%")[0]) == (
+                        link_local_address
+                    ):
+                        return True
+
+        return in_namespace(self._world, ask)
+
+    def detach(self, mac: bytes) -> None:
+        """As an access point tells that the node has left."""
+        self._ask(lambda client: client.detach(link_layer_address=mac.hex(":")))
 
     def silence_kernel_node(self) -> None:
         """The node is gone without a word and without a change of carrier."""

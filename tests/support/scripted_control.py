@@ -45,6 +45,7 @@ BINDING_ROW: Document = {
     "link_layer_address": "02:00:00:00:00:01",
     "lma": "lma1",
     "home_network_prefixes": ["2001:db8:100:1::/64"],
+    "gateway_link_local_address": "fe80::200:5eff:fe00:5213",
     "local_routing": False,
     "lifetime_s": 3600,
     "remaining_s": 3500.0,

@@ -27,7 +27,7 @@ def bindings(rows: list[Document]) -> Iterable[RenderableType]:
     """The Binding Update List."""
     table = _table(
         "gateway", "mobile node", "state", "home network prefixes", "lma", "access",
-        "link-layer address", "remaining s", "up packets", "down packets",
+        "link-layer address", "router", "remaining s", "up packets", "down packets",
     )  # fmt: skip
     for row in rows:
         _add(
@@ -39,6 +39,7 @@ def bindings(rows: list[Document]) -> Iterable[RenderableType]:
             row["lma"],
             row["access_interface"],
             row["link_layer_address"],
+            row["gateway_link_local_address"] or "-",
             f"{row['remaining_s']:.0f}/{row['lifetime_s']}",
             row["uplink_packets"],
             row["downlink_packets"],

@@ -51,11 +51,13 @@ def global_unicast_address(value: object) -> IPv6Address:
     return address
 
 
-def link_local_address(value: object) -> IPv6Address:
-    """An address of fe80::/10 with an interface identifier (RFC 4291 §2.5.6)."""
+def link_local_address_or_none(value: object) -> IPv6Address:
+    """An address of fe80::/10 with an interface identifier (RFC 4291 §2.5.6); `::` is none."""
     address = ipv6_address(value)
+    if address.is_unspecified:
+        return address
     if address not in _LINK_LOCAL or address == _LINK_LOCAL.network_address:
-        raise refusal(f"must be a link-local address such as fe80::1, not {shown(value)}")
+        raise refusal(f"must be a link-local address such as fe80::1, or ::, not {shown(value)}")
     return address
 
 

@@ -34,7 +34,7 @@ from mag.config.values import (
     InterfaceName,
     Lifetime,
     LinkLayerAddress,
-    LinkLocalAddress,
+    LinkLocalAddressOrNone,
     Name,
     SocketPath,
     Switch,
@@ -147,7 +147,8 @@ class ProtocolSection(Section):
     """None: the RFC's, or initial_bindack_timeout_s if that is longer."""
     timestamp_based_approach_in_use: Switch = _DEFAULTS.timestamp_based_approach_in_use
     mobile_node_generated_timestamp_in_use: Switch = False
-    fixed_mag_link_local_address: LinkLocalAddress = _DEFAULTS.fixed_mag_link_local_address
+    fixed_mag_link_local_address: LinkLocalAddressOrNone = _DEFAULTS.fixed_mag_link_local_address
+    """`::`: LMAs give one to each session (RFC 5213 §6.8)."""
     fixed_mag_link_layer_address: LinkLayerAddress = _DEFAULTS.fixed_mag_link_layer_address
     max_bindings: Annotated[int, Between(1, 10_000_000)] = _DEFAULTS.max_bindings
     local_routing: Switch = False

@@ -25,7 +25,7 @@ from mag.config.addresses import (
     global_unicast_address,
     home_network_prefix,
     link_layer_address,
-    link_local_address,
+    link_local_address_or_none,
 )
 from mag.config.refusal import refusal, shown
 from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
@@ -181,7 +181,7 @@ def _file_mode(value: object) -> int:
 
 Lifetime = Annotated[int, Between(LIFETIME_UNIT_S, MAX_LIFETIME_S), AfterValidator(lifetime)]
 GlobalUnicastAddress = Annotated[IPv6Address, BeforeValidator(global_unicast_address)]
-LinkLocalAddress = Annotated[IPv6Address, BeforeValidator(link_local_address)]
+LinkLocalAddressOrNone = Annotated[IPv6Address, BeforeValidator(link_local_address_or_none)]
 LinkLayerAddress = Annotated[
     bytes, BeforeValidator(link_layer_address), _as_written(format_link_layer_address)
 ]

@@ -85,7 +85,7 @@ class Attachments:
         # As it registered: its access technology may be configured otherwise since.
         attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
         self._core.attach(attachment, entry.profile, now)
-        self._core.node_heard(entry.binding_id, signal.source, now)
+        self._core.node_heard(entry.binding_id, signal.source, now, claimed=signal.claimed)
         if signal.is_router_solicitation:
             self._core.router_solicited(entry.binding_id, now)
         self._pump.wake()
@@ -243,7 +243,7 @@ class Attachments:
     async def _identify(self, signal: NodeSignal) -> None:
         key = (signal.access_interface, signal.mn_link_layer_address)
         try:
-            await self.attach(*key, trigger=_trigger_of(signal), node_address=signal.source)
+            await self.attach(*key, trigger=_trigger_of(signal), node_address=_address_of(signal))
         except ControlError as error:
             self.refused["draining" if self.is_draining else "no_service"] += 1
             self._on_refusal(*key, str(error), time.time())
@@ -291,3 +291,8 @@ def _trigger_of(signal: NodeSignal) -> AttachTrigger:
     if signal.is_router_solicitation:
         return AttachTrigger.ROUTER_SOLICITATION
     return AttachTrigger.ANY_FRAME
+
+
+def _address_of(signal: NodeSignal) -> IPv6Address:
+    """Where it came from; from a node that has no address yet, what it is about to take."""
+    return signal.claimed or signal.source if signal.source.is_unspecified else signal.source

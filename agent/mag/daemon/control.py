@@ -267,6 +267,7 @@ class Control:
     def _row(self, entry: BindingUpdateListEntry, counters: BindingCounters) -> Document:
         now = self._gateway.pump.now()
         remaining_s = entry.expires_at - now if entry.is_serving else 0.0
+        router = entry.gateway_link_local_address
         return {
             "binding_id": entry.binding_id,
             "mn_id": text_of_mn_id(entry.mn_id),
@@ -278,6 +279,7 @@ class Control:
             "lma": self._lma(entry.lma_address),
             "lma_address": str(entry.lma_address),
             "home_network_prefixes": [str(prefix) for prefix in entry.home_network_prefixes],
+            "gateway_link_local_address": None if router.is_unspecified else str(router),
             "local_routing": entry.profile.local_routing,
             "lifetime_s": entry.lifetime_s,
             "remaining_s": round(max(0.0, remaining_s), 1),

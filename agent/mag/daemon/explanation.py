@@ -36,6 +36,8 @@ class Reason(StrEnum):
     """No try before an operator acts."""
     FORWARDING_PENDING = "forwarding_pending"
     FORWARDING_FAILED = "forwarding_failed"
+    ROUTER_ADDRESS_PENDING = "router_address_pending"
+    """The gateway looks for a link-local address that the node does not have."""
     DEPARTED = "departed"
     REFUSED = "refused"
     """Heard and not taken."""
@@ -109,6 +111,8 @@ def explain_binding(about: Circumstances) -> Explanation:
         return _BY_STATE[state](about)
     if not about.entry.is_forwarding:
         return _not_forwarded(about)
+    if not about.entry.may_be_advertised:
+        return _without_router(about)
     if state is RegistrationState.SILENT:
         return _silent(about)
     return _served(about)
@@ -187,7 +191,7 @@ def _served(about: Circumstances) -> Explanation:
         Reason.SERVED,
         True,
         f"{about.node} has service: {about.prefixes} on {entry.attachment.access_interface} "
-        f"through {about.lma}{registered}, {about.expires} and refreshed before.",
+        f"through {about.lma}{registered}, {about.expires} and refreshed before{_router(entry)}.",
     )
 
 
@@ -255,6 +259,13 @@ def _not_forwarded(about: Circumstances) -> Explanation:
     return _without_service(about, Reason.FORWARDING_PENDING, sentence)
 
 
+def _without_router(about: Circumstances) -> Explanation:
+    collided = about.entry.collided_link_local_address
+    why = f": {collided} is the node's own" if collided else f", as {about.lma} has given none"
+    sentence = f"its gateway looks for a link-local address{why}; that takes a second or two"
+    return _without_service(about, Reason.ROUTER_ADDRESS_PENDING, sentence)
+
+
 def _without_service(
     about: Circumstances, reason: Reason, because: str, lifted_by: str | None = None
 ) -> Explanation:
@@ -299,6 +310,14 @@ def _last_rejection(about: Circumstances) -> str:
     times = "" if rejection.count == 1 else f", {rejection.count} times in a row"
     ago = duration(about.utc - rejection.last_at)
     return f"{about.lma} did not accept it {ago} ago{times}: {rejection.detail}"
+
+
+def _router(entry: BindingUpdateListEntry) -> str:
+    """Worth a word only where it is another than was meant."""
+    if (collided := entry.collided_link_local_address) is None:
+        return ""
+    ours = entry.gateway_link_local_address
+    return f"; its router is {ours}, as {collided}, which the LMA gave, is the node's own"
 
 
 def _hold(about: Circumstances) -> str:

@@ -11,6 +11,7 @@ import structlog
 from mag.dataplane.base import (
     AccessLink,
     DataplaneError,
+    GatewayAddress,
     LmaTunnel,
     MobileNodeForwarding,
 )
@@ -31,12 +32,14 @@ class Forwarding:
         reconciler: Reconciler,
         *,
         proxy_care_of_address: IPv6Address,
+        access_link_local_address: IPv6Address,
         tunnel_mtus: Mapping[IPv6Address, int],
         on_ready: Callable[[int], None],
         rebuild: Callable[[], Awaitable[None]] | None,
         written: Callable[[], Awaitable[None]],
     ) -> None:
-        """tunnel_mtus: largest inner packet, in octets, by LMA. on_ready: takes binding ids.
+        """access_link_local_address: what every access link has of itself. tunnel_mtus: largest
+        inner packet, in octets, by LMA. on_ready: takes binding ids.
 
         rebuild: makes what all bindings share anew where something else may have taken it away.
         written: waits for the journal, so that the packet path has no binding that it has not.
@@ -46,6 +49,7 @@ class Forwarding:
         """What the packet path refused last; None since all has been as it is wanted."""
         self._reconciler = reconciler
         self._proxy_care_of_address = proxy_care_of_address
+        self._access_link_local_address = access_link_local_address
         self._tunnel_mtus = tunnel_mtus
         self._on_ready = on_ready
         self._rebuild = rebuild
@@ -54,6 +58,9 @@ class Forwarding:
         self._changed = asyncio.Event()
         self._awaited: dict[int, MobileNodeForwarding] = {}
         """Wanted for bindings whose core has not been told yet that it is there."""
+        self._addresses: dict[int, GatewayAddress] = {}
+        """What the nodes of bindings know the gateway by, where it is not the link's own."""
+        self._address_users: Counter[GatewayAddress] = Counter()
         self._retry_s = FIRST_RETRY_S
 
     def want_link(self, link: AccessLink) -> None:
@@ -96,11 +103,13 @@ class Forwarding:
         """Forward for the binding as it is now."""
         record = _record(binding)
         self._awaited[record.binding_id] = record
+        self._use_address(binding.binding_id, self._address_towards(binding))
         self._want(record)
 
     def unwant_binding(self, binding: Binding) -> None:
         """Forward nothing more for the binding."""
         self._awaited.pop(binding.binding_id, None)
+        self._use_address(binding.binding_id, None)
         self._reconciler.unwant(_record(binding))
         self._changed.set()
 
@@ -152,10 +161,35 @@ class Forwarding:
 
     def _tell_what_is_there(self) -> None:
         """Not by what was done: a node that is back where it was needed nothing done."""
-        there = [record for record in self._awaited.values() if self._reconciler.is_settled(record)]
+        there = [record for record in self._awaited.values() if self._is_there(record)]
         for record in there:
             del self._awaited[record.binding_id]
             self._on_ready(record.binding_id)
+
+    def _is_there(self, record: MobileNodeForwarding) -> bool:
+        """With the address that its node is to learn next."""
+        address = self._addresses.get(record.binding_id)
+        is_settled = self._reconciler.is_settled
+        return is_settled(record) and (address is None or is_settled(address))
+
+    def _address_towards(self, binding: Binding) -> GatewayAddress | None:
+        address = binding.gateway_link_local_address
+        if address.is_unspecified or address == self._access_link_local_address:
+            return None
+        return GatewayAddress(binding.access_interface, address)
+
+    def _use_address(self, binding_id: int, address: GatewayAddress | None) -> None:
+        """Several nodes of a link may know the gateway by one address: the last user takes it."""
+        before = self._addresses.pop(binding_id, None)
+        if address is not None:
+            self._addresses[binding_id] = address
+            self._address_users[address] += 1
+            self._reconciler.want(address)
+        if before is not None:
+            self._address_users[before] -= 1
+            if not self._address_users[before]:
+                del self._address_users[before]
+                self._reconciler.unwant(before)
 
     def _failed(self, error: DataplaneError) -> None:
         self.failures[error.operation] += 1

@@ -39,6 +39,7 @@ from mag.protocol.events import (
     AdvertisePrefixes,
     Binding,
     BindingLost,
+    DetectDuplicateAddress,
     Event,
     ForwardingInstalled,
     ForwardingUnwanted,
@@ -162,6 +163,7 @@ class Gateway:
         self.forwarding = Forwarding(
             self.reconciler,
             proxy_care_of_address=configuration.proxy_care_of_address,
+            access_link_local_address=core.settings.access_link_local_address,
             tunnel_mtus=self.tunnel_mtus,
             on_ready=self._forwarding_ready,
             # A path that goes and comes back as a whole has its own way to be restored.
@@ -185,7 +187,6 @@ class Gateway:
             core=core,
             pump=self.pump,
             ports=self.ports,
-            gateway_link_local_address=core.settings.fixed_mag_link_local_address,
             idle_s=adapters.idle_s,
             tasks=tasks,
         )
@@ -328,7 +329,7 @@ class Gateway:
         settings = self.core.settings
         return AccessLink(
             interface,
-            settings.fixed_mag_link_local_address,
+            settings.access_link_local_address,
             settings.fixed_mag_link_layer_address,
         )
 
@@ -399,8 +400,8 @@ class Gateway:
                 self._advertise(due)
             case WithdrawPrefixes() as withdrawal:
                 self._withdraw(withdrawal)
-            case ProbeNode() as probe:
-                self.presence.ask(probe)
+            case ProbeNode() | DetectDuplicateAddress() as question:
+                self.presence.ask(question)
             case BindingLost(binding, reason):
                 self._binding_lost(binding, reason)
                 if not len(self.core.binding_update_list):
@@ -440,9 +441,7 @@ class Gateway:
         self._send_to_node(binding, packet, "router_advertisement")
 
     def _withdraw(self, withdrawal: WithdrawPrefixes) -> None:
-        packet = router_advertisement.withdrawal(
-            self.core.settings, withdrawal.prefixes, ends_service=withdrawal.ends_service
-        )
+        packet = router_advertisement.withdrawal(self.core.settings, withdrawal)
         self._send_to_node(withdrawal.binding, packet, "prefix_withdrawal")
 
     def _send_to_node(self, binding: Binding, packet: bytes, what: str) -> None:

@@ -65,7 +65,7 @@ class NodeWaker:
 
     def _ask(self, node: Node) -> None:
         interface, mn_link_layer_address = node
-        query = wake_up(self._core.settings.fixed_mag_link_local_address)
+        query = wake_up(self._core.settings.access_link_local_address)
         self._ports[interface].send(query, mn_link_layer_address)
 
     def _has_binding(self, node: Node) -> bool:

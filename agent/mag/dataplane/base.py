@@ -1,6 +1,6 @@
 """Desired-state records and the Protocol that every packet path implements.
 
-The agent says what should be there as the three records below; a packet path brings it about,
+The agent says what should be there as the records below; a packet path brings it about,
 tells what is there, and counts. Records are values: two equal records mean the same state.
 """
 
@@ -51,6 +51,20 @@ class AccessLink:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayAddress:
+    """A link-local address that the gateway has towards nodes of one access link, beside the
+    link's own: neighbour discovery answers for it (RFC 5213 §6.8). Keyed by both."""
+
+    access_interface: str
+    address: IPv6Address
+
+    @property
+    def key(self) -> tuple[str, IPv6Address]:
+        """Interface name and address."""
+        return self.access_interface, self.address
+
+
+@dataclass(frozen=True, slots=True)
 class MobileNodeForwarding:
     """Forwarding for one binding, both directions; keyed by the agent's binding id."""
 
@@ -71,7 +85,7 @@ class MobileNodeForwarding:
         return self.binding_id
 
 
-Record = LmaTunnel | AccessLink | MobileNodeForwarding
+Record = LmaTunnel | AccessLink | GatewayAddress | MobileNodeForwarding
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,9 @@ class ForwardingState:
     lma_tunnels: Mapping[IPv6Address, LmaTunnel] = field(default_factory=dict)
     access_links: Mapping[str, AccessLink] = field(default_factory=dict)
     mobile_nodes: Mapping[int, MobileNodeForwarding] = field(default_factory=dict)
+    gateway_addresses: Mapping[tuple[str, IPv6Address], GatewayAddress] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from mag.dataplane.base import (
     DataplaneStatus,
     Ensure,
     ForwardingState,
+    GatewayAddress,
     LmaTunnel,
     MobileNodeForwarding,
     Operation,
@@ -51,6 +52,7 @@ class FakeDataplane:
         self._is_open = False
         self._tunnels: dict[IPv6Address, LmaTunnel] = {}
         self._links: dict[str, AccessLink] = {}
+        self._addresses: dict[tuple[str, IPv6Address], GatewayAddress] = {}
         self._nodes: dict[int, MobileNodeForwarding] = {}
         self._holders: dict[IPv6Network, int] = {}
         self._counters: dict[int, BindingCounters] = {}
@@ -144,7 +146,9 @@ class FakeDataplane:
         """What is there."""
         self._check_open("dump")
         self.dumps += 1
-        return ForwardingState(dict(self._tunnels), dict(self._links), dict(self._nodes))
+        return ForwardingState(
+            dict(self._tunnels), dict(self._links), dict(self._nodes), dict(self._addresses)
+        )
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out in order; fails operations in the wrong order and those it is told to."""
@@ -180,6 +184,7 @@ class FakeDataplane:
     def _forget(self) -> None:
         for kept in (self._tunnels, self._links, self._nodes, self._holders, self._counters):
             kept.clear()
+        self._addresses.clear()
         self._drops = dict.fromkeys(DROP_REASONS, 0)
 
     def _apply_one(self, operation: Operation) -> DataplaneError | None:
@@ -201,15 +206,15 @@ class FakeDataplane:
                 self._tunnels[tunnel.key] = tunnel
             case AccessLink() as link:
                 self._links[link.key] = link
+            case GatewayAddress() as address:
+                self._check_link(address.access_interface, str(address.address))
+                self._addresses[address.key] = address
             case MobileNodeForwarding() as node:
                 self._ensure_node(node)
 
     def _ensure_node(self, node: MobileNodeForwarding) -> None:
         target = str(node.binding_id)
-        if node.access_interface not in self._links:
-            raise DataplaneError(
-                "ensure", f"{node.access_interface} is no access link", target=target
-            )
+        self._check_link(node.access_interface, target)
         if node.lma_address not in self._tunnels:
             raise DataplaneError("ensure", f"no tunnel to {node.lma_address}", target=target)
         for prefix in node.home_network_prefixes:
@@ -222,15 +227,22 @@ class FakeDataplane:
         self._nodes[node.binding_id] = node
         self._holders.update(dict.fromkeys(node.home_network_prefixes, node.binding_id))
 
+    def _check_link(self, interface: str, target: str) -> None:
+        if interface not in self._links:
+            raise DataplaneError("ensure", f"{interface} is no access link", target=target)
+
     def _remove(self, operation: Operation) -> None:
         match operation.record:
             case MobileNodeForwarding() as node:
                 self._remove_node(node.binding_id)
+            case GatewayAddress() as address:
+                self._addresses.pop(address.key, None)
             case LmaTunnel() as tunnel:
                 self._check_unused(str(tunnel.key), self._users_of_tunnel(tunnel))
                 self._tunnels.pop(tunnel.key, None)
             case AccessLink() as link:
                 self._check_unused(link.key, self._users_of_link(link))
+                self._check_without_addresses(link)
                 self._links.pop(link.key, None)
 
     def _remove_node(self, binding_id: int) -> None:
@@ -244,6 +256,11 @@ class FakeDataplane:
 
     def _users_of_link(self, link: AccessLink) -> Iterator[int]:
         return (key for key, node in self._nodes.items() if node.access_interface == link.key)
+
+    def _check_without_addresses(self, link: AccessLink) -> None:
+        for interface, address in self._addresses:
+            if interface == link.key:
+                raise DataplaneError("remove", f"{address} is on it", target=link.key)
 
     @staticmethod
     def _check_unused(target: str, users: Iterator[int]) -> None:

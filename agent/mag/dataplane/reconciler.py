@@ -19,6 +19,7 @@ from mag.dataplane.base import (
     DataplaneError,
     Ensure,
     ForwardingState,
+    GatewayAddress,
     LmaTunnel,
     MobileNodeForwarding,
     Operation,
@@ -32,8 +33,8 @@ AT_ONCE: Final = 500
 _K = TypeVar("_K")
 _T = TypeVar("_T")
 
-RecordKey = IPv6Address | str | int
-"""A record's own key: the three kinds have keys of different types, so it says the kind too."""
+RecordKey = IPv6Address | str | int | tuple[str, IPv6Address]
+"""A record's own key: the kinds have keys of different types, so it says the kind too."""
 
 
 class Outcome(NamedTuple):
@@ -60,8 +61,9 @@ def _ordered(record: MobileNodeForwarding) -> MobileNodeForwarding:
 def plan(desired: ForwardingState, actual: ForwardingState) -> Iterator[Operation]:
     """The operations that turn `actual` into `desired`, in an order in which each is possible.
 
-    Bindings that must go or give up a prefix are removed; tunnels and access links are made;
-    bindings are made; last, when no binding uses them any more, tunnels and access links go.
+    Bindings that must go or give up a prefix are removed; tunnels, access links and addresses on
+    them are made; bindings are made; last, when no binding uses them any more, addresses, tunnels
+    and access links go.
     A binding that moves from a link that goes to a link that comes thus never stops forwarding.
     """
     gone: set[int] = set()
@@ -70,7 +72,9 @@ def plan(desired: ForwardingState, actual: ForwardingState) -> Iterator[Operatio
         yield Remove(node)
     yield from _changes(desired.lma_tunnels, actual.lma_tunnels)
     yield from _changes(desired.access_links, actual.access_links)
+    yield from _changes(desired.gateway_addresses, actual.gateway_addresses)
     yield from _changes(desired.mobile_nodes, actual.mobile_nodes, gone)
+    yield from _leavers(desired.gateway_addresses, actual.gateway_addresses)
     yield from _leavers(desired.lma_tunnels, actual.lma_tunnels)
     yield from _leavers(desired.access_links, actual.access_links)
 
@@ -348,7 +352,12 @@ def _part(records: Mapping[RecordKey, Record], keys: Iterable[RecordKey]) -> For
 
 
 def _items(state: ForwardingState) -> Iterator[tuple[RecordKey, Record]]:
-    return chain(state.lma_tunnels.items(), state.access_links.items(), state.mobile_nodes.items())
+    return chain(
+        state.lma_tunnels.items(),
+        state.access_links.items(),
+        state.gateway_addresses.items(),
+        state.mobile_nodes.items(),
+    )
 
 
 async def _in_turns(items: Iterable[_T]) -> AsyncIterator[_T]:
@@ -362,6 +371,7 @@ async def _in_turns(items: Iterable[_T]) -> AsyncIterator[_T]:
 def _state(records: Iterable[Record]) -> ForwardingState:
     tunnels: dict[IPv6Address, LmaTunnel] = {}
     links: dict[str, AccessLink] = {}
+    addresses: dict[tuple[str, IPv6Address], GatewayAddress] = {}
     nodes: dict[int, MobileNodeForwarding] = {}
     for record in records:
         match record:
@@ -371,4 +381,6 @@ def _state(records: Iterable[Record]) -> ForwardingState:
                 tunnels[record.key] = record
             case AccessLink():
                 links[record.key] = record
-    return ForwardingState(tunnels, links, nodes)
+            case GatewayAddress():
+                addresses[record.key] = record
+    return ForwardingState(tunnels, links, nodes, addresses)

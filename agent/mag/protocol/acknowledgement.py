@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from mag.protocol.binding_update_list import BindingUpdateListEntry
@@ -17,6 +17,7 @@ from mag.wire.options import (
     BindingRefreshAdviceOption,
     HandoffIndicatorOption,
     HomeNetworkPrefixOption,
+    LinkLocalAddressOption,
     MobileNodeIdentifierOption,
     MobileNodeLinkLayerIdentifierOption,
     TimestampOption,
@@ -26,6 +27,7 @@ Faults = tuple[str, ...]
 """What is wrong with a reply: the name of the field of LmaQuirks that allows for it, or CHANGED."""
 CHANGED: Final = "changed"
 """Another value than was sent; no quirk allows for that."""
+_SUBNET_ROUTER_ANYCAST: Final = IPv6Address("fe80::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Grant:
     """Never more than was asked for (interpretation INT-19)."""
     refresh_interval_s: int | None
     """The LMA's advice to refresh earlier (RFC 6275 §6.2.4)."""
+    link_local_address: IPv6Address | None = None
+    """Ours on the node's link, where we have asked for it; `::` and None: the LMA has none."""
 
     @property
     def defect(self) -> str | None:
@@ -51,6 +55,9 @@ class Grant:
         for prefix in self.home_network_prefixes:
             if not _can_be_home_network_prefix(prefix):
                 return f"the LMA granted {prefix}, which cannot be a home network prefix"
+        ours = self.link_local_address
+        if ours is not None and not (ours.is_unspecified or _can_be_link_local_address(ours)):
+            return f"the LMA gave {ours}, which cannot be a link-local address"
         return None
 
 
@@ -158,6 +165,8 @@ def without_padding(identifier: bytes) -> bytes:
 def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest) -> Grant:
     """What an accepting PBA gives for this request."""
     advice = acknowledgement.first(BindingRefreshAdviceOption)
+    link_local = acknowledgement.first(LinkLocalAddressOption)
+    is_asked_for = request.link_local_address is not None
     prefixes = dict.fromkeys(
         option.prefix for option in acknowledgement.all(HomeNetworkPrefixOption)
     )
@@ -165,6 +174,7 @@ def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: Outstandin
         home_network_prefixes=tuple(prefixes),
         lifetime_s=min(acknowledgement.lifetime_s, request.request.lifetime_s),
         refresh_interval_s=advice.refresh_interval_s if advice else None,
+        link_local_address=link_local.address if link_local and is_asked_for else None,
     )
 
 
@@ -191,3 +201,8 @@ def _can_be_home_network_prefix(prefix: IPv6Network) -> bool:
         or address.is_loopback
         or address.is_unspecified
     )
+
+
+def _can_be_link_local_address(address: IPv6Address) -> bool:
+    """Of fe80::/10, and not its Subnet-Router anycast address (RFC 4291 §2.5.6, §2.6.1)."""
+    return address.is_link_local and address != _SUBNET_ROUTER_ANYCAST

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
+from typing import Final
 
 from mag.protocol.attachment import Attachment
 from mag.protocol.hold import Hold
@@ -13,6 +14,7 @@ from mag.protocol.request import OutstandingRequest, Request
 
 UNKNOWN_LINK_LAYER_ID = bytes(2)
 """RFC 5213 §6.1: an unknown link-layer identifier is kept as two octets of zero."""
+_UNKNOWN_ADDRESS: Final = IPv6Address("::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,21 @@ class BindingUpdateListEntry:
     """Monotonic seconds of the node's last sign of life that we were told of."""
     node_address: IPv6Address | None = None
     """One of the node's addresses; its link-local one if we have seen that."""
+    gateway_link_local_address: IPv6Address = _UNKNOWN_ADDRESS
+    """The node's router: ours on its link (RFC 5213 §6.1); `::` while there is none."""
+    tentative_link_local_address: IPv6Address | None = None
+    """The next one, in duplicate address detection; `::`: the last one was not free."""
+    collided_link_local_address: IPv6Address | None = None
+    """Was to be ours, but the node has it."""
     solicitations: int = 0
     """Sent since the presence of the node came into doubt."""
     send_times: tuple[float, ...] = ()
     """Of the last MAX_UPDATE_RATE PBUs, oldest first."""
+
+    @property
+    def may_be_advertised(self) -> bool:
+        """The packet path forwards, and there is an address to advertise it from."""
+        return self.is_forwarding and not self.gateway_link_local_address.is_unspecified
 
     @property
     def mn_id(self) -> bytes:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
+from typing import Final
 
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.request import RequestKind
+
+_NONE_YET: Final = IPv6Address("::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Binding:
     home_network_prefixes: tuple[IPv6Network, ...]
     local_routing: bool = False
     """Packets to other nodes of this gateway need not pass the LMA (RFC 5213 §6.10.3)."""
+    gateway_link_local_address: IPv6Address = _NONE_YET
+    """The node's router on its link; `::` while there is none."""
 
 
 class DiscardReason(StrEnum):
@@ -198,6 +203,22 @@ class ProbeNode:
 
 
 @dataclass(frozen=True, slots=True)
+class DetectDuplicateAddress:
+    """Ask the node whether this link-local address is its own (RFC 4862 §5.4.2)."""
+
+    binding: Binding
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAddressCollided:
+    """The node has the link-local address that was to be the gateway's; another one is sought."""
+
+    binding: Binding
+    address: IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
 class AttachmentRefused:
     """An attachment was not taken."""
 
@@ -277,6 +298,8 @@ Event = (
     | AdvertisePrefixes
     | WithdrawPrefixes
     | ProbeNode
+    | DetectDuplicateAddress
+    | GatewayAddressCollided
     | AttachmentRefused
     | MessageDiscarded
     | BindingErrorReceived

@@ -25,6 +25,7 @@ from mag.protocol.events import (
     PeerRestarted,
     RefusalReason,
 )
+from mag.protocol.gateway_address import GatewayAddresses
 from mag.protocol.heartbeats import Heartbeats
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.lma_settings import LmaSettings
@@ -98,12 +99,14 @@ class MobileAccessGateway:
         emit = self._events.append
         self._schedule = AdvertisementSchedule(settings.router_advertisement, rng)
         self._withdrawals = Withdrawals(emit)
+        self._former_routers = Withdrawals(emit)
         self._service = BindingService(
             binding_update_list=self.binding_update_list,
             peers=self.peers,
             timers=self._timers,
             schedule=self._schedule,
             withdrawals=self._withdrawals,
+            former_routers=self._former_routers,
             emit=emit,
         )
         is_by_timestamp = settings.timestamp_based_approach_in_use
@@ -126,12 +129,22 @@ class MobileAccessGateway:
             emit=emit,
             on_gone=self._binding_gone,
         )
+        self._addresses = GatewayAddresses(
+            settings,
+            timers=self._timers,
+            machine=self._machine,
+            service=self._service,
+            unstored=self._unstored,
+            rng=rng,
+            emit=emit,
+        )
         self._replies = Replies(
             settings,
             binding_update_list=self.binding_update_list,
             peers=self.peers,
             machine=self._machine,
             service=self._service,
+            addresses=self._addresses,
             emit=emit,
         )
         self._gates = AcknowledgementGates(
@@ -184,6 +197,7 @@ class MobileAccessGateway:
             service=self._service,
             machine=self._machine,
             unstored=self._unstored,
+            fixed_address=self.settings.fixed_mag_link_local_address,
             emit=self._events.append,
         )
         return restoration.restore(remembered, now, utc)
@@ -318,21 +332,41 @@ class MobileAccessGateway:
         if entry := self.binding_update_list.by_id(binding_id):
             self._service.solicited(entry, now)
 
-    def node_heard(self, binding_id: int, address: IPv6Address | None, now: float) -> None:
+    def node_heard(
+        self,
+        binding_id: int,
+        address: IPv6Address | None,
+        now: float,
+        *,
+        claimed: IPv6Address | None = None,
+    ) -> None:
         """A sign of life of the node on its link, as the answer to ProbeNode or by itself.
 
         address: the node's own that it came from; None where only the packet path saw it.
+        claimed: one that the node says it has, or, where it came from `::`, is about to take.
         """
         if entry := self.binding_update_list.by_id(binding_id):
-            self._machine.heard(entry, address, now)
+            its_own = self._addresses.heard(entry, address, claimed, now)
+            self._machine.heard(entry, its_own, now)
 
     def probe_not_sent(self, binding_id: int) -> None:
         """The last ProbeNode of this binding could not be carried out."""
         if entry := self.binding_update_list.by_id(binding_id):
             self._machine.not_asked(entry)
 
+    def address_not_asked_for(self, binding_id: int) -> None:
+        """The last DetectDuplicateAddress of this binding could not be carried out."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._addresses.not_asked(entry)
+
+    @property
+    def address_collisions(self) -> int:
+        """How often a node had the link-local address that was to be the gateway's."""
+        return self._addresses.collisions
+
     def finish(self, now: float) -> None:
         """The gateway stops: what nodes still have to hear is said now."""
+        self._former_routers.finish(now)
         self._withdrawals.finish(now)
 
     def forwarding_ready(self, binding_id: int, now: float) -> None:
@@ -387,6 +421,7 @@ class MobileAccessGateway:
             self._timers.next_deadline(),
             self._machine.get_timer(),
             self._withdrawals.get_timer(),
+            self._former_routers.get_timer(),
             self._heartbeats.get_timer(),
         )
         return min((each for each in deadlines if each is not None), default=None)
@@ -399,6 +434,7 @@ class MobileAccessGateway:
         """Do what is due; early and late calls are harmless."""
         self._heartbeats.handle_timer(now)
         self._withdrawals.handle_timer(now)
+        self._former_routers.handle_timer(now)
         for binding_id, timer in self._timers.pop_due(now):
             entry = self.binding_update_list.by_id(binding_id)
             if entry is None:
@@ -416,6 +452,8 @@ class MobileAccessGateway:
                     self._machine.permit(entry)
                 case BindingTimer.PRESENCE:
                     self._machine.unanswered(entry, now)
+                case BindingTimer.ADDRESS_DETECTION:
+                    self._addresses.time_is_up(entry, now)
 
     def events(self) -> list[Event]:
         """What happened since the last call, oldest first."""

@@ -1,7 +1,7 @@
 """Building Proxy Binding Updates from entries (RFC 5213 §6.9.1.5)."""
 
 from collections.abc import Callable
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from mag.protocol.binding_update_list import BindingUpdateListEntry
@@ -12,6 +12,7 @@ from mag.wire.options import (
     AccessTechnologyTypeOption,
     HandoffIndicatorOption,
     HomeNetworkPrefixOption,
+    LinkLocalAddressOption,
     MobileNodeIdentifierOption,
     MobileNodeLinkLayerIdentifierOption,
     MobilityOption,
@@ -30,6 +31,7 @@ def build_proxy_binding_update(
     *,
     sequence: int,
     timestamp_ticks: int | None,
+    link_local_address: IPv6Address | None,
     on_quirk: Callable[[str], None],
 ) -> ProxyBindingUpdate:
     """The PBU for the entry's current request; one option set for all three kinds.
@@ -37,6 +39,8 @@ def build_proxy_binding_update(
     RFC 5213 §6.9.1.3 and §6.9.1.4 want refresh and de-registration to carry what the initial
     PBU carried; only Handoff Indicator, lifetime and prefix values differ.
     timestamp_ticks: None leaves the option out (RFC 5213 §6.9.1.1(6)).
+    link_local_address: ours on the node's link, `::` asks for one; None leaves the option out
+    (RFC 5213 §6.9.1.1(9)).
     on_quirk: called with the name of each quirk that changes the message.
     """
     if quirks.no_home_registration_flag:
@@ -47,10 +51,13 @@ def build_proxy_binding_update(
         prefixes = (_ALL_ZERO[quirks.all_zero_prefix_length],)
         if quirks.all_zero_prefix_length:
             on_quirk("all_zero_prefix_length")
+    options = _options(entry, prefixes, timestamp_ticks)
+    if link_local_address is not None:
+        options = (*options, LinkLocalAddressOption(link_local_address))
     return ProxyBindingUpdate(
         sequence=sequence,
         lifetime_s=entry.request.lifetime_s,
-        options=_options(entry, prefixes, timestamp_ticks),
+        options=options,
         flags=_FLAGS if quirks.no_home_registration_flag else _HOME_FLAGS,
     )
 

@@ -60,6 +60,8 @@ class RegistrationInput(StrEnum):
     """An operator ends the binding."""
     SUPERSEDED = "superseded"
     """The LMA gave its prefixes to another binding of ours."""
+    ADDRESS_CHANGED = "address_changed"
+    """The gateway has taken another link-local address than the LMA gave (§6.9.1.2(15))."""
 
 
 class LossReason(StrEnum):
@@ -101,6 +103,8 @@ class BindingTimer(StrEnum):
     """The rate limit lets the binding's next PBU pass."""
     PRESENCE = "presence"
     """The node has not answered a solicitation."""
+    ADDRESS_DETECTION = "address_detection"
+    """Nobody has answered for the link-local address that the gateway is about to take."""
 
 
 class RegistrationAction(StrEnum):
@@ -144,6 +148,8 @@ TRANSITIONS: Final[
     (_State.REGISTERING, _Input.ECHO_MISMATCHED): (_State.HELD, _Action.HOLD),
     (_State.REGISTERING, _Input.UNSENDABLE): (_State.HELD, _Action.HOLD),
     (_State.REGISTERING, _Input.TIMER_DUE): (_State.REGISTERING, _Action.RETRANSMIT),
+    # The answer to the PBU that is out brings the next one.
+    (_State.REGISTERING, _Input.ADDRESS_CHANGED): (_State.REGISTERING, _Action.NONE),
     # A node that came back while its old binding was being ended may still hold a lifetime.
     (_State.REGISTERING, _Input.LIFETIME_ENDED): (_State.REGISTERING, _Action.DENY),
     (_State.REGISTERING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
@@ -153,6 +159,7 @@ TRANSITIONS: Final[
     (_State.ACTIVE, _Input.ATTACH_SEEN): (_State.ACTIVE, _Action.NONE),
     (_State.ACTIVE, _Input.HANDOFF_REPORTED): (_State.REFRESHING, _Action.REGISTER),
     (_State.ACTIVE, _Input.TIMER_DUE): (_State.REFRESHING, _Action.REFRESH),
+    (_State.ACTIVE, _Input.ADDRESS_CHANGED): (_State.REFRESHING, _Action.REFRESH),
     # Status 152 refuses the node, whichever of its interfaces asked.
     (_State.ACTIVE, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     (_State.ACTIVE, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
@@ -169,6 +176,7 @@ TRANSITIONS: Final[
     (_State.REFRESHING, _Input.ECHO_MISMATCHED): (_State.SILENT, _Action.STOP_SENDING),
     (_State.REFRESHING, _Input.UNSENDABLE): (_State.SILENT, _Action.STOP_SENDING),
     (_State.REFRESHING, _Input.TIMER_DUE): (_State.REFRESHING, _Action.RETRANSMIT),
+    (_State.REFRESHING, _Input.ADDRESS_CHANGED): (_State.REFRESHING, _Action.REFRESH),
     (_State.REFRESHING, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.REFRESHING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.DEREGISTER),
     (_State.REFRESHING, _Input.ABSENCE_FOUND): (_State.DEREGISTERING, _Action.DEREGISTER),
@@ -176,6 +184,7 @@ TRANSITIONS: Final[
     (_State.REFRESHING, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.SILENT, _Input.ATTACH_SEEN): (_State.SILENT, _Action.NONE),
     (_State.SILENT, _Input.HANDOFF_REPORTED): (_State.SILENT, _Action.NONE),
+    (_State.SILENT, _Input.ADDRESS_CHANGED): (_State.SILENT, _Action.NONE),
     (_State.SILENT, _Input.REJECTED_FOR_GOOD): (_State.HELD, _Action.HOLD),
     # The hold outlives the service, whatever ends that: it is the operator's to lift.
     (_State.SILENT, _Input.LIFETIME_ENDED): (_State.HELD, _Action.HOLD),
@@ -207,6 +216,7 @@ TRANSITIONS: Final[
     (_State.DEREGISTERING, _Input.TIMER_DUE): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.LIFETIME_ENDED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.DETACH_SEEN): (_State.DEREGISTERING, _Action.NONE),
+    (_State.DEREGISTERING, _Input.ADDRESS_CHANGED): (_State.DEREGISTERING, _Action.NONE),
     (_State.DEREGISTERING, _Input.CLEARED): (_State.GONE, _Action.DISCARD_ENTRY),
     (_State.DEREGISTERING, _Input.SUPERSEDED): (_State.GONE, _Action.DISCARD_ENTRY),
 }

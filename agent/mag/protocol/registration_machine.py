@@ -96,6 +96,7 @@ class RegistrationMachine:
             last_heard_at=now,
             request=self.registration_request(profile, attachment),
             requested_prefixes=profile.home_network_prefixes,
+            gateway_link_local_address=self._settings.fixed_mag_link_local_address,
         )
         self._list.add(entry)
         self._unstored.note(entry)

@@ -13,6 +13,7 @@ from mag.protocol.events import (
     Event,
     ProxyBindingAcknowledgementReceived,
 )
+from mag.protocol.gateway_address import GatewayAddresses
 from mag.protocol.hold import Hold
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.ordering import is_greater_sequence
@@ -37,6 +38,7 @@ class Replies:
         peers: Mapping[IPv6Address, LmaPeer],
         machine: RegistrationMachine,
         service: BindingService,
+        addresses: GatewayAddresses,
         emit: Callable[[Event], None],
     ) -> None:
         self._settings = settings
@@ -44,6 +46,7 @@ class Replies:
         self._peers = peers
         self._machine = machine
         self._service = service
+        self._addresses = addresses
         self._emit = emit
 
     def reconfigure(self, settings: ProtocolSettings) -> None:
@@ -137,6 +140,7 @@ class Replies:
         entry.lifetime_s = grant.lifetime_s
         entry.expires_at = outstanding.sent_at + grant.lifetime_s
         entry.refresh_at = outstanding.sent_at + refresh_after_s
+        self._addresses.granted(entry, grant.link_local_address, now)
         if grant.home_network_prefixes != entry.home_network_prefixes:
             self._service.renumber(entry, grant.home_network_prefixes, now)
         self._machine.apply(entry, RegistrationInput.ACCEPTED, now)
@@ -145,6 +149,7 @@ class Replies:
             self._emit(BindingEstablished(snapshot(entry), grant.lifetime_s, setup_s))
         else:
             self._emit(BindingRefreshed(snapshot(entry), grant.lifetime_s))
+        self._addresses.upload_unless_told(entry, outstanding, grant.link_local_address, now)
 
     def _others_with(
         self, prefixes: tuple[IPv6Network, ...], entry: BindingUpdateListEntry

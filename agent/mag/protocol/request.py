@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv6Address
 
 from mag.protocol.attachment import Attachment
 from mag.wire.iana import HandoffIndicator
@@ -43,3 +44,5 @@ class OutstandingRequest:
     sent_at: float
     request: Request
     attachment: Attachment
+    link_local_address: IPv6Address | None = None
+    """Of the gateway, as the PBU said; None: it said nothing of it."""

@@ -72,14 +72,17 @@ class Restoration:
         service: BindingService,
         machine: RegistrationMachine,
         unstored: UnstoredChanges,
+        fixed_address: IPv6Address,
         emit: Callable[[Event], None],
     ) -> None:
+        """fixed_address: of the gateway on all access links, `::` if LMAs give it."""
         self._list = binding_update_list
         self._peers = peers
         self._timers = timers
         self._service = service
         self._machine = machine
         self._unstored = unstored
+        self._fixed_address = fixed_address
         self._emit = emit
         self._turns = Turns(peers)
 
@@ -154,10 +157,17 @@ class Restoration:
             last_sequence=was.last_sequence,
             last_status=was.last_status,
             hold=was.hold,
+            gateway_link_local_address=self._router_of(was),
         )
         self._list.add(entry)
         self._list.assign_prefixes(entry, was.home_network_prefixes)
         return entry
+
+    def _router_of(self, was: StoredBinding) -> IPv6Address:
+        """A fixed address is that of today."""
+        if self._fixed_address.is_unspecified and was.gateway_link_local_address is not None:
+            return was.gateway_link_local_address
+        return self._fixed_address
 
     def _drop(self, entry: BindingUpdateListEntry, reason: LossReason) -> None:
         """As when it had ended while the gateway ran: a node that is there will show itself."""
@@ -195,9 +205,10 @@ class Restoration:
         self._arm(entry, self._turn(entry, now))
 
     def _arm_refresh(self, entry: BindingUpdateListEntry, now: float) -> None:
-        """When it was due anyhow; what is overdue in its turn, and never too late."""
+        """When it was due anyhow; what is overdue, and who has no router, in its turn,
+        and never too late."""
         due = entry.refresh_at
-        if due <= now:
+        if due <= now or entry.gateway_link_local_address.is_unspecified:
             latest = now + _LATEST_REFRESH * (entry.expires_at - now)
             due = min(self._turn(entry, now), latest)
         self._arm(entry, due)

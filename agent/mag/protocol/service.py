@@ -36,13 +36,16 @@ class BindingService:
         timers: TimerQueue[tuple[int, BindingTimer]],
         schedule: AdvertisementSchedule,
         withdrawals: Withdrawals,
+        former_routers: Withdrawals,
         emit: Callable[[Event], None],
     ) -> None:
+        """former_routers: addresses that nodes are to know the gateway by no longer."""
         self._list = binding_update_list
         self._peers = peers
         self._timers = timers
         self._schedule = schedule
         self._withdrawals = withdrawals
+        self._former_routers = former_routers
         self._emit = emit
 
     def serve(self, entry: BindingUpdateListEntry, now: float) -> None:
@@ -102,7 +105,7 @@ class BindingService:
 
     def solicited(self, entry: BindingUpdateListEntry, now: float) -> None:
         """Answer a Router Solicitation soon; several at once are answered once."""
-        if not entry.is_forwarding:
+        if not entry.may_be_advertised:
             return  # §6.9.2(1): registration first, the advertisement follows by itself
         key = (entry.binding_id, BindingTimer.ADVERTISEMENT)
         due = now + self._schedule.solicited_delay_s()
@@ -110,7 +113,9 @@ class BindingService:
         self._timers.set(key, due if already_due is None else min(due, already_due))
 
     def advertise(self, entry: BindingUpdateListEntry, now: float) -> None:
-        """Advertise now and arm the next time."""
+        """Advertise now and arm the next time; without an address to do it from, when there is."""
+        if not entry.may_be_advertised:
+            return
         entry.advertisements_sent += 1
         wait = self._schedule.until_next_s(entry.advertisements_sent)
         self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), now + wait)
@@ -121,7 +126,7 @@ class BindingService:
 
     def advertise_again(self, entry: BindingUpdateListEntry, due: float) -> None:
         """What the node was told has changed: RFC 4861 §6.2.4 begins anew, at `due` at latest."""
-        if not entry.is_forwarding:
+        if not entry.may_be_advertised:
             return  # the first one is still to come
         entry.advertisements_sent = 0
         key = (entry.binding_id, BindingTimer.ADVERTISEMENT)
@@ -142,15 +147,35 @@ class BindingService:
         if ended:
             self._withdrawals.begin(snapshot(entry), ended, now, ends_service=False)
 
+    def readdress(self, entry: BindingUpdateListEntry, address: IPv6Address, now: float) -> None:
+        """The node is to know the gateway by this address; `::`: by none for now (RFC 4861 §6.2.8).
+
+        That the one before is a router no longer is said first, and from it.
+        """
+        before = snapshot(entry)
+        entry.gateway_link_local_address = address
+        if not entry.is_serving:
+            return
+        if not before.gateway_link_local_address.is_unspecified:
+            self._former_routers.begin(before, (), now, ends_service=True)
+        self._withdrawals.readdressed(snapshot(entry))
+        self.reroute(entry)
+        self.stop_advertising(entry)
+        entry.advertisements_sent = 0
+        self.advertise(entry, now)
+
     def stop(self, entry: BindingUpdateListEntry, now: float, *, is_on_link: bool) -> None:
         """End the service. is_on_link: the node is still there and has to be told."""
         self._timers.cancel((entry.binding_id, BindingTimer.LIFETIME))
+        self._timers.cancel((entry.binding_id, BindingTimer.ADDRESS_DETECTION))
+        entry.tentative_link_local_address = None
         self.stop_advertising(entry)
         if not entry.is_serving:
             return
         binding = snapshot(entry)
         if not is_on_link:
             self._withdrawals.forget(binding)
+            self._former_routers.forget(binding)
         elif entry.is_forwarding:
             prefixes = binding.home_network_prefixes
             self._withdrawals.begin(binding, prefixes, now, ends_service=True)
@@ -175,4 +200,5 @@ def snapshot(entry: BindingUpdateListEntry) -> Binding:
         entry.state,
         entry.home_network_prefixes,
         profile.local_routing,
+        entry.gateway_link_local_address,
     )

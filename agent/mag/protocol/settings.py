@@ -68,7 +68,8 @@ class ProtocolSettings:
     """TimestampBasedApproachInUse (RFC 5213 §9.3), the same in the whole domain; without it PBUs
     are ordered by a sequence number of each session."""
     fixed_mag_link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
-    """FixedMAGLinkLocalAddressOnAllAccessLinks (RFC 5213 §9.3)."""
+    """FixedMAGLinkLocalAddressOnAllAccessLinks (RFC 5213 §9.3); `::`, the RFC's ALL_ZERO: there is
+    none, LMAs give one to each session."""
     fixed_mag_link_layer_address: bytes = RESERVED_LINK_LAYER_ADDRESS
     """FixedMAGLinkLayerAddressOnAllAccessLinks (RFC 5213 §9.3); six octets."""
     router_advertisement: RouterAdvertisementSettings = RouterAdvertisementSettings()
@@ -79,3 +80,23 @@ class ProtocolSettings:
     max_bindings: int = 1_000_000
     max_outstanding_requests: int = 8
     """(sequence, timestamp) pairs remembered per binding for matching late replies (INT-27)."""
+
+    @property
+    def has_link_local_addresses_from_lma(self) -> bool:
+        """Whether PBUs carry the Link-local Address option (RFC 5213 §6.9.1.1(9))."""
+        return self.fixed_mag_link_local_address.is_unspecified
+
+    @property
+    def access_link_local_address(self) -> IPv6Address:
+        """What access interfaces have, and nodes are asked from whatever they know us by.
+
+        Without a fixed address it is the one that RFC 6543 reserves: no node may have it. It is
+        then no router's, and no Router Advertisement that gives anything comes from it.
+        """
+        if self.has_link_local_addresses_from_lma:
+            return RESERVED_LINK_LOCAL_ADDRESS
+        return self.fixed_mag_link_local_address
+
+    def source_towards(self, known_by: IPv6Address) -> IPv6Address:
+        """Where packets to a node come from. known_by: its router, `::` while it has none."""
+        return self.access_link_local_address if known_by.is_unspecified else known_by

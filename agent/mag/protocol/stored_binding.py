@@ -34,10 +34,13 @@ class StoredBinding:
     loss_reason: LossReason
     node_address: IPv6Address | None
     """Where the node is asked whether it is still there."""
+    gateway_link_local_address: IPv6Address | None = None
+    """The node's router; None while there is none."""
 
 
 def stored(entry: BindingUpdateListEntry, now: float, utc: float) -> StoredBinding:
     """The entry as it is now; `now` and `utc` are the same moment."""
+    ours = entry.gateway_link_local_address
     ahead = utc - now if entry.home_network_prefixes else 0.0
     return StoredBinding(
         binding_id=entry.binding_id,
@@ -57,4 +60,5 @@ def stored(entry: BindingUpdateListEntry, now: float, utc: float) -> StoredBindi
         hold=entry.hold,
         loss_reason=entry.loss_reason,
         node_address=entry.node_address,
+        gateway_link_local_address=ours if not ours.is_unspecified else None,
     )

@@ -45,12 +45,15 @@ class UpdateSender:
         Raises ValueError for a request that fits into no message.
         """
         sequence, ticks = self._numbers.next(entry, utc)
+        is_given = self._settings.has_link_local_addresses_from_lma
+        router = entry.gateway_link_local_address if is_given else None
         peer = self._peers[entry.lma_address]
         update = build_proxy_binding_update(
             entry,
             peer.settings.quirks,
             sequence=sequence,
             timestamp_ticks=ticks,
+            link_local_address=router,
             on_quirk=lambda quirk: note_quirks(peer, (quirk,), self._emit),
         )
         ours = self._settings.proxy_care_of_address
@@ -60,7 +63,8 @@ class UpdateSender:
         elif self._numbers.reserve_of_session(entry, sequence):
             self._unstored.note(entry)
         self._note_sent(
-            entry, OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment)
+            entry,
+            OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment, router),
         )
         return OutgoingMessage(data, ours, entry.lma_address)
 

@@ -58,6 +58,11 @@ class Withdrawals:
         if not withdrawal.prefixes:
             self.forget(binding)
 
+    def readdressed(self, binding: Binding) -> None:
+        """The node knows the gateway by another address: what is left to say is said from that."""
+        if (withdrawal := self._pending.get(_node_of(binding))) is not None:
+            withdrawal.binding = binding
+
     def forget(self, binding: Binding) -> None:
         """Nobody is there to hear it."""
         self._pending.pop(_node_of(binding), None)

@@ -16,12 +16,14 @@ from mag.protocol.events import (
     BindingLost,
     BindingRefreshed,
     BindingRejected,
+    DetectDuplicateAddress,
     DiscardReason,
     Event,
     ForwardingInstalled,
     ForwardingResumed,
     ForwardingUnwanted,
     ForwardingWanted,
+    GatewayAddressCollided,
     MessageDiscarded,
     OptionReportedMissing,
     PeerReachable,
@@ -176,6 +178,8 @@ _LEVELS: Final[Mapping[type[Any], Level | Callable[[Any], Level]]] = {
     ForwardingResumed: Level.DEBUG,
     AdvertisePrefixes: Level.DEBUG,
     ProbeNode: Level.DEBUG,
+    DetectDuplicateAddress: Level.DEBUG,
+    GatewayAddressCollided: Level.WARNING,
     WithdrawPrefixes: Level.DEBUG,
 }
 
@@ -240,6 +244,14 @@ _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
             "node_address": None if event.node_address is None else str(event.node_address),
             "attempt": event.attempt,
         },
+    ),
+    DetectDuplicateAddress: lambda event: (
+        "gateway_address_asked_for",
+        {"address": str(event.address)},
+    ),
+    GatewayAddressCollided: lambda event: (
+        "gateway_address_collided",
+        {"address": str(event.address)},
     ),
     WithdrawPrefixes: lambda event: (
         "prefix_withdrawal_due",

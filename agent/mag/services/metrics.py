@@ -190,6 +190,11 @@ class _Collector(Collector):
             "fault",
             self.dataplane.faults,
         )
+        yield _single(
+            "mag_gateway_address_collisions",
+            "Nodes that had the link-local address which the LMA gave to the gateway",
+            sources.gateway.address_collisions,
+        )
         transport = sources.transport
         yield _single("mag_transport_received", "Mobility Headers received", transport.received)
         yield _single("mag_transport_lost", "Mobility Headers lost before us", transport.lost)

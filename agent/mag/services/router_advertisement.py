@@ -1,9 +1,9 @@
 """What a mobile node is told: its prefixes, its router, its MTU (RFC 5213 §6.9.2, RFC 4861)."""
 
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from typing import Final
 
-from mag.protocol.events import AdvertisePrefixes
+from mag.protocol.events import AdvertisePrefixes, WithdrawPrefixes
 from mag.protocol.settings import MINIMUM_IPV6_MTU, ProtocolSettings
 from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 
@@ -22,6 +22,7 @@ def advertisement(
     ra = settings.router_advertisement
     return _encode(
         settings,
+        due.binding.gateway_link_local_address,
         router_lifetime_s=ra.router_lifetime_s,
         mtu=advertised_mtu(tunnel_mtu_octets, access_mtu_octets),
         prefixes=tuple(
@@ -31,18 +32,16 @@ def advertisement(
     )
 
 
-def withdrawal(
-    settings: ProtocolSettings,
-    home_network_prefixes: tuple[IPv6Network, ...],
-    *,
-    ends_service: bool,
-) -> bytes:
-    """Ends prefixes of a node that is on the link, and its router with `ends_service`."""
+def withdrawal(settings: ProtocolSettings, due: WithdrawPrefixes) -> bytes:
+    """Ends prefixes of a node that is on the link, and its router if the service ends."""
+    router = due.binding.gateway_link_local_address
+    is_router = not (due.ends_service or router.is_unspecified)
     return _encode(
         settings,
-        router_lifetime_s=0 if ends_service else settings.router_advertisement.router_lifetime_s,
+        settings.source_towards(router),
+        router_lifetime_s=settings.router_advertisement.router_lifetime_s if is_router else 0,
         mtu=None,
-        prefixes=tuple(PrefixInformation(prefix, 0, 0) for prefix in home_network_prefixes),
+        prefixes=tuple(PrefixInformation(prefix, 0, 0) for prefix in due.prefixes),
     )
 
 
@@ -53,6 +52,7 @@ def advertised_mtu(tunnel_mtu_octets: int, access_mtu_octets: int) -> int:
 
 def _encode(
     settings: ProtocolSettings,
+    source: IPv6Address,
     *,
     router_lifetime_s: int,
     mtu: int | None,
@@ -67,4 +67,4 @@ def _encode(
         prefixes=prefixes,
         source_link_layer_address=settings.fixed_mag_link_layer_address,
         mtu=mtu,
-    ).encode(settings.fixed_mag_link_local_address, ALL_NODES)
+    ).encode(source, ALL_NODES)

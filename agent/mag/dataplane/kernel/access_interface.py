@@ -1,7 +1,8 @@
 """Making an interface an access link (RFC 5213 §6.8), and giving it back as it was.
 
 Address and link-layer address are the same on every access link of the domain (RFC 5213 §6.9.3,
-RFC 6543): duplicate address detection would find the neighbouring gateway, so there is none.
+RFC 6543): duplicate address detection would find the neighbouring gateway, so there is none. Nor
+for addresses that single nodes know the gateway by: whoever wants them has asked the node.
 """
 
 import errno
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address
 from typing import Any, Final
 
-from mag.dataplane.base import AccessLink, DataplaneError
+from mag.dataplane.base import AccessLink, DataplaneError, GatewayAddress
 from mag.dataplane.kernel import layout
 from mag.dataplane.kernel.interfaces import NO_GENERATED_ADDRESSES, Interface, Interfaces
 from mag.dataplane.kernel.policy_rules import PolicyRules, access_rules
@@ -21,7 +22,10 @@ _NO_DAD: Final = 0x02
 _LINK_SCOPE: Final = 253
 _KERNEL_LINK_LOCAL: Final = 3
 """IFA_PROTO of the link-local address that the kernel made by itself."""
-_LINK_LOCAL_PREFIX_LENGTH: Final = 64
+_OWN_PREFIX_LENGTH: Final = 64
+"""Of the link's own address, which brings the route to all nodes."""
+_SINGLE_PREFIX_LENGTH: Final = 128
+"""Of addresses that single nodes know the gateway by; it tells the one from the others."""
 _UNSPECIFIED: Final = IPv6Address("::")
 
 
@@ -74,8 +78,9 @@ class AccessInterfaces:
         interface = self._interfaces.find(name)
         if interface is None or (note := _note_of(interface)) is None:
             return
-        for address, _ in self._link_local_addresses(interface, layout.ROUTE_PROTOCOL):
-            self._delete_address(interface, address)
+        for length in (_SINGLE_PREFIX_LENGTH, _OWN_PREFIX_LENGTH):
+            for address, _ in self._link_local_addresses(interface, length, layout.ROUTE_PROTOCOL):
+                self._delete_address(interface, address, length)
         self._set_link_layer_address(interface, note.link_layer_address)
         write_setting(name, "forwarding", note.forwarding)
         write_setting(name, "accept_ra", note.accept_ra)
@@ -83,6 +88,28 @@ class AccessInterfaces:
         if not note.was_up:
             self._interfaces.change(interface, state="down")
         self._interfaces.remove_alternative_name(interface, note.encode())
+
+    def gateway_addresses(self) -> dict[tuple[str, IPv6Address], GatewayAddress]:
+        """Those of single nodes that are there, on all access links."""
+        records = (
+            GatewayAddress(interface.name, address)
+            for interface in self._interfaces.all()
+            if _note_of(interface)
+            for address, _ in self._link_local_addresses(
+                interface, _SINGLE_PREFIX_LENGTH, layout.ROUTE_PROTOCOL
+            )
+        )
+        return {record.key: record for record in records}
+
+    def ensure_address(self, record: GatewayAddress) -> None:
+        """Answer for one more. Raises DataplaneError if the interface does not exist."""
+        interface = self._interfaces.get(record.access_interface)
+        self._add_address(interface, record.address, _SINGLE_PREFIX_LENGTH)
+
+    def remove_address(self, record: GatewayAddress) -> None:
+        """Answer for it no longer; one that is gone is no error."""
+        if (interface := self._interfaces.find(record.access_interface)) is not None:
+            self._delete_address(interface, record.address, _SINGLE_PREFIX_LENGTH)
 
     def _set_link_layer_address(self, interface: Interface, address: bytes) -> None:
         if interface.link_layer_address == address:
@@ -97,45 +124,54 @@ class AccessInterfaces:
             ) from error
 
     def _gateway_address(self, interface: Interface) -> IPv6Address:
-        for address, _ in self._link_local_addresses(interface, layout.ROUTE_PROTOCOL):
+        for address, _ in self._link_local_addresses(
+            interface, _OWN_PREFIX_LENGTH, layout.ROUTE_PROTOCOL
+        ):
             return address
         return _UNSPECIFIED
 
     def _set_gateway_address(self, interface: Interface, wanted: IPv6Address) -> None:
         for address, owner in self._link_local_addresses(
-            interface, _KERNEL_LINK_LOCAL, layout.ROUTE_PROTOCOL
+            interface, _OWN_PREFIX_LENGTH, _KERNEL_LINK_LOCAL, layout.ROUTE_PROTOCOL
         ):
             if address != wanted or owner != layout.ROUTE_PROTOCOL:
-                self._delete_address(interface, address)
-        with asking("add address", wanted, settled=(errno.EEXIST,)):
+                self._delete_address(interface, address, _OWN_PREFIX_LENGTH)
+        self._add_address(interface, wanted, _OWN_PREFIX_LENGTH)
+
+    def _add_address(self, interface: Interface, address: IPv6Address, prefix_length: int) -> None:
+        with asking("add address", address, settled=(errno.EEXIST,)):
             self._netlink.addr(
                 "add",
                 family=AF_INET6,
                 index=interface.index,
-                address=str(wanted),
-                prefixlen=_LINK_LOCAL_PREFIX_LENGTH,
+                address=str(address),
+                prefixlen=prefix_length,
                 scope=_LINK_SCOPE,
                 flags=_NO_DAD,
                 proto=layout.ROUTE_PROTOCOL,
             )
 
     def _link_local_addresses(
-        self, interface: Interface, *owners: int
+        self, interface: Interface, prefix_length: int, *owners: int
     ) -> Iterator[tuple[IPv6Address, int]]:
         for message in self._netlink.get_addr(family=AF_INET6, index=interface.index):
             address = IPv6Address(message.get_attr("IFA_ADDRESS"))
             owner = message.get_attr("IFA_PROTO")
-            if message["index"] == interface.index and address.is_link_local and owner in owners:
+            is_here = message["index"] == interface.index
+            is_of_kind = message["prefixlen"] == prefix_length and owner in owners
+            if is_here and is_of_kind and address.is_link_local:
                 yield address, owner
 
-    def _delete_address(self, interface: Interface, address: IPv6Address) -> None:
-        with asking("delete address", address, settled=(errno.EADDRNOTAVAIL,)):
+    def _delete_address(
+        self, interface: Interface, address: IPv6Address, prefix_length: int
+    ) -> None:
+        with asking("delete address", address, settled=(errno.EADDRNOTAVAIL, errno.ENODEV)):
             self._netlink.addr(
                 "del",
                 family=AF_INET6,
                 index=interface.index,
                 address=str(address),
-                prefixlen=_LINK_LOCAL_PREFIX_LENGTH,
+                prefixlen=prefix_length,
             )
 
 

@@ -16,6 +16,7 @@ from mag.dataplane.base import (
     DataplaneError,
     Ensure,
     ForwardingState,
+    GatewayAddress,
     LmaTunnel,
     MobileNodeForwarding,
     Operation,
@@ -124,7 +125,8 @@ class KernelPacketPath:
         elements = frozenset(filter(filter_table.is_of_binding, listing.elements))
         found = self._bindings.present(self._devices(), elements)
         self._known_bindings = dict(found.records)
-        return ForwardingState(tunnels, access_links, dict(found.records)), found
+        addresses = self._access.gateway_addresses()
+        return ForwardingState(tunnels, access_links, dict(found.records), addresses), found
 
     def _listing(self) -> FilterListing:
         return _EMPTY_LISTING if self._filter_sets is None else self._filter_sets.listing()
@@ -165,6 +167,10 @@ class KernelPacketPath:
             match operation.record:
                 case AccessLink() as link:
                     self._ensure_access(link) if is_wanted else self._remove_access(link)
+                case GatewayAddress() as address if is_wanted:
+                    self._access.ensure_address(address)
+                case GatewayAddress() as address:
+                    self._access.remove_address(address)
                 case LmaTunnel() as tunnel:
                     self._ensure_tunnel(tunnel) if is_wanted else self._remove_tunnel(tunnel)
                 case MobileNodeForwarding():

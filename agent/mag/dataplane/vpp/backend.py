@@ -13,6 +13,7 @@ from mag.dataplane.base import (
     DataplaneStatus,
     Ensure,
     ForwardingState,
+    GatewayAddress,
     LmaTunnel,
     MobileNodeForwarding,
     Operation,
@@ -238,6 +239,9 @@ class VppDataplane:
                     await self._links.ensure(link)
                 case Remove(AccessLink() as link):
                     await self._links.remove(link.interface)
+                case Ensure(GatewayAddress() as address):
+                    reason = "not on this packet path: set protocol.fixed_mag_link_local_address"
+                    raise DataplaneError("answer for", reason, target=str(address.address))
         except DataplaneError as error:
             return error
         return None

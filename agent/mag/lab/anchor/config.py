@@ -12,7 +12,6 @@ from mag.lab.errors import LabError
 from mag.protocol.settings import (
     LIFETIME_UNIT_S,
     MAX_LIFETIME_S,
-    RESERVED_LINK_LOCAL_ADDRESS,
 )
 
 
@@ -38,8 +37,9 @@ class AnchorConfig(_Model):
     lifetime_s: Annotated[
         int, Field(ge=LIFETIME_UNIT_S, le=MAX_LIFETIME_S, multiple_of=LIFETIME_UNIT_S)
     ] = 3600
-    link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
-    """Of gateways on the links of nodes, for those that ask (RFC 5213 §5.3.6)."""
+    link_local_address: IPv6Address | None = None
+    """Of gateways on the links of nodes, for those that ask (RFC 5213 §5.3.6); left out, each
+    session gets its own."""
     nodes: tuple[NodeConfig, ...] | None = None
     """The only nodes that are served; left out, all are."""
     gateways: tuple[IPv6Address, ...] | None = None

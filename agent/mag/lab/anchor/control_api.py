@@ -111,9 +111,10 @@ class AnchorControlApi:
 
     def _settings(self) -> Document:
         settings = self._shell.settings
+        address = settings.link_local_address
         return {
             "lifetime_s": settings.lifetime_s,
-            "link_local_address": str(settings.link_local_address),
+            "link_local_address": None if address is None else str(address),
             "restart_counter": settings.restart_counter,
         }
 

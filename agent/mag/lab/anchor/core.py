@@ -40,6 +40,8 @@ from mag.wire.iana import BindingStatus, HeartbeatFlag
 from mag.wire.options import RestartCounterOption
 
 _ALL_ZERO: Final = IPv6Address("::")
+_FIRST_LINK_LOCAL: Final = int(IPv6Address("fe80::6d61:672d:0:0"))
+"""Sessions are counted from here; no interface identifier that a node would make of its MAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class LocalMobilityAnchor:
             access_technology_type=request.access_technology_type,
             mn_link_layer_id=request.mn_link_layer_id,
             lifetime_s=self._granted(request),
-            link_local_address=self._link_local_address(request, _ALL_ZERO),
+            link_local_address=self._link_local_address(request, _ALL_ZERO, self._last_session),
             sequence=request.sequence,
             timestamp_ticks=request.timestamp_ticks,
         )
@@ -209,7 +211,9 @@ class LocalMobilityAnchor:
             access_technology_type=request.access_technology_type,
             mn_link_layer_id=request.mn_link_layer_id,
             lifetime_s=self._granted(request),
-            link_local_address=self._link_local_address(request, old.link_local_address),
+            link_local_address=self._link_local_address(
+                request, old.link_local_address, old.session
+            ),
             sequence=request.sequence,
             timestamp_ticks=request.timestamp_ticks,
             is_deregistered=False,
@@ -285,14 +289,18 @@ class LocalMobilityAnchor:
         granted = min(request.lifetime_s, self._settings.lifetime_s)
         return granted - granted % LIFETIME_UNIT_S
 
-    def _link_local_address(self, request: RegistrationRequest, known: IPv6Address) -> IPv6Address:
+    def _link_local_address(
+        self, request: RegistrationRequest, known: IPv6Address, session: int
+    ) -> IPv6Address:
         """§5.3.6: what the gateway says, what the session has, or one of ours."""
         asked = request.link_local_address
         if asked is None:
             return _ALL_ZERO
         if asked != _ALL_ZERO:
             return asked
-        return known if known != _ALL_ZERO else self._settings.link_local_address
+        if known != _ALL_ZERO:
+            return known
+        return self._settings.link_local_address or IPv6Address(_FIRST_LINK_LOCAL + session)
 
     def _reject(
         self,

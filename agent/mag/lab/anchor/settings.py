@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
-from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
-
 
 @dataclass(frozen=True, slots=True)
 class AnchorSettings:
@@ -28,8 +26,9 @@ class AnchorSettings:
     max_delay_before_new_bce_assign_s: float = 1.5
     """MaxDelayBeforeNewBCEAssign."""
     max_bindings: int = 1_000_000
-    link_local_address: IPv6Address = RESERVED_LINK_LOCAL_ADDRESS
-    """Given to new sessions whose gateway asks for one (§5.3.6); a session keeps what it has."""
+    link_local_address: IPv6Address | None = None
+    """Given to new sessions whose gateway asks for one (§5.3.6); a session keeps what it has. None:
+    each gets its own."""
     restart_counter: int = 0
     """32 bits; another one after each start, as none keeps the bindings (RFC 5847 §3.2)."""
 

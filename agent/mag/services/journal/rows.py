@@ -33,6 +33,7 @@ COLUMNS: Final = (
     "hold_is_of_node",
     "loss_reason",
     "node_address",
+    "gateway_link_local_address",
 )
 
 Row = tuple[Any, ...]
@@ -61,7 +62,8 @@ def row_of(binding: StoredBinding) -> Row:
         hold.status if hold else None,
         hold.is_of_node if hold else False,
         binding.loss_reason.value,
-        _text(binding.node_address) if binding.node_address else None,
+        _text_or_none(binding.node_address),
+        _text_or_none(binding.gateway_link_local_address),
     )
 
 
@@ -88,7 +90,8 @@ def binding_of(row: Row) -> StoredBinding:
         last_status=_whole_or_none(values["last_status"]),
         hold=_hold(values),
         loss_reason=LossReason(values["loss_reason"]),
-        node_address=IPv6Address(values["node_address"]) if values["node_address"] else None,
+        node_address=_address_or_none(values["node_address"]),
+        gateway_link_local_address=_address_or_none(values["gateway_link_local_address"]),
     )
 
 
@@ -104,6 +107,14 @@ def _hold(values: Mapping[str, Any]) -> Hold | None:
 
 def _text(address: IPv6Address) -> str:
     return socket.inet_ntop(socket.AF_INET6, address.packed)  # three times as fast as str()
+
+
+def _text_or_none(address: IPv6Address | None) -> str | None:
+    return None if address is None else _text(address)
+
+
+def _address_or_none(text: str | None) -> IPv6Address | None:
+    return IPv6Address(text) if text else None
 
 
 def _prefixes_as_text(prefixes: Sequence[IPv6Network]) -> str:

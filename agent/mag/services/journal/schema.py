@@ -46,6 +46,9 @@ STEPS: Final[Sequence[str]] = (
         node_address TEXT
     );
     """,
+    """
+    ALTER TABLE bindings ADD COLUMN gateway_link_local_address TEXT;
+    """,
 )
 
 
