@@ -83,6 +83,7 @@ CASES = [
         (
             "removed",
             {
+                "identity_is_mn_id": False,
                 "lma": "lma1",
                 "lifetime_s": 1800,
                 "prefix_lifetime_s": 604800,

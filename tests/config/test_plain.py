@@ -59,6 +59,7 @@ def test_plain_values_are_those_of_the_file() -> None:
             "alice@example.net": {
                 "lma": "lma1",
                 "link_layer_addresses": ["02:00:00:00:00:01"],
+                "identities": ["alice-phone@operator.example"],
                 "home_network_prefixes": ["2001:db8:1:1::/64"],
                 "lifetime_s": 600,
                 "prefix_lifetime_s": 86400,
@@ -67,6 +68,7 @@ def test_plain_values_are_those_of_the_file() -> None:
         },
         "realms": {
             "example.net": {
+                "identity_is_mn_id": False,
                 "lma": "lma1",
                 "lifetime_s": 1800,
                 "prefix_lifetime_s": 604800,
@@ -79,5 +81,7 @@ def test_plain_values_are_those_of_the_file() -> None:
             "prefix_lifetime_s": 2592000,
             "local_routing": False,
             "mn_id_from_link_layer_address": "{mac}@visitors.example.net",
+            "identity_is_mn_id": False,
         },
+        "shared_identities": ["family@operator.example"],
     }

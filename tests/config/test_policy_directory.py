@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from mag.config.policy import Policy
-from mag.config.policy_directory import PolicyDirectory
+from mag.config.policy_directory import PolicyDirectory, UnknownIdentityError
 
 LMA1 = IPv6Address("2001:db8:0:b::1")
 LMA2 = IPv6Address("2001:db8:0:c::1")
@@ -178,3 +178,95 @@ def test_mn_id_of_unknown_address_follows_the_rule_and_has_a_profile() -> None:
 def test_directory_with_unknown_lma_name_raises() -> None:
     with pytest.raises(KeyError, match="lma9"):
         directory({"nodes": {"alice@example.net": {"lma": "lma9"}}})
+
+
+# What access authentication calls a node
+
+
+@pytest.fixture
+def names() -> PolicyDirectory:
+    return directory(
+        {
+            "nodes": {
+                "alice@example.net": {
+                    "link_layer_addresses": ["02:00:00:00:00:01"],
+                    "identities": ["0f3a@tmp.operator", "9c11@tmp.operator", "cui-7"],
+                },
+                "family@example.net": {},
+            },
+            "realms": {"own.net": {"identity_is_mn_id": "true"}},
+            "default": {
+                "lma": "lma3",
+                "mn_id_from_link_layer_address": "{mac}@visitors.example.net",
+            },
+            "shared_identities": ["account@operator", "account@own.net"],
+        }
+    )
+
+
+@pytest.mark.requirement("MNID-07", "MNID-08")
+@pytest.mark.parametrize("name", [b"0f3a@tmp.operator", b"9c11@tmp.operator", b"cui-7"])
+@pytest.mark.parametrize("is_mn_id", [False, True])
+def test_temporary_identities_lead_to_the_stable_one(
+    names: PolicyDirectory, name: bytes, is_mn_id: bool
+) -> None:
+    """MNID-07: also where the access network takes them for MN-Identifiers."""
+    assert names.mn_id_behind(name, STRANGER_MAC, is_mn_id=is_mn_id) == b"alice@example.net"
+
+
+@pytest.mark.requirement("MNID-06")
+@pytest.mark.parametrize("name", [b"account@operator", b"account@own.net"])
+@pytest.mark.parametrize("is_mn_id", [False, True])
+def test_name_that_nodes_share_is_never_an_mn_identifier(
+    names: PolicyDirectory, name: bytes, is_mn_id: bool
+) -> None:
+    """MNID-06: their link-layer addresses tell the nodes apart, or nothing does."""
+    assert names.mn_id_behind(name, ALICE_MAC, is_mn_id=is_mn_id) == b"alice@example.net"
+    visitor = names.mn_id_behind(name, STRANGER_MAC, is_mn_id=is_mn_id)
+    assert visitor == b"0200000000ff@visitors.example.net"
+    with pytest.raises(UnknownIdentityError, match="several nodes share the name"):
+        names.mn_id_behind(name, None, is_mn_id=is_mn_id)
+    listed_only = directory({"default": {"lma": "lma1"}, "shared_identities": [name.decode()]})
+    with pytest.raises(UnknownIdentityError, match="several nodes share the name"):
+        listed_only.mn_id_behind(name, STRANGER_MAC, is_mn_id=is_mn_id)
+
+
+@pytest.mark.requirement("MNID-05")
+def test_name_is_an_mn_identifier_only_where_policy_or_the_access_network_says_so(
+    names: PolicyDirectory,
+) -> None:
+    """MNID-05: a realm whose names are of one node each; off by default."""
+    assert names.mn_id_behind(b"bob@own.net", STRANGER_MAC, is_mn_id=False) == b"bob@own.net"
+    assert names.mn_id_behind(b"bob@other", STRANGER_MAC, is_mn_id=True) == b"bob@other"
+    listed = names.mn_id_behind(b"family@example.net", STRANGER_MAC, is_mn_id=False)
+    assert listed == b"family@example.net"
+    with pytest.raises(UnknownIdentityError, match="no node of the policy goes by that name"):
+        names.mn_id_behind(b"bob@other", STRANGER_MAC, is_mn_id=False)
+
+
+@pytest.mark.parametrize(
+    ("realm", "default", "is_one_nodes"),
+    [(None, "true", True), ("false", "true", False), ("true", None, True), (None, None, False)],
+)
+def test_realm_says_what_its_names_are_before_the_default_does(
+    realm: str | None, default: str | None, is_one_nodes: bool
+) -> None:
+    policy = {
+        "realms": {"own.net": {"identity_is_mn_id": realm} if realm else {}},
+        "default": {"lma": "lma1"} | ({"identity_is_mn_id": default} if default else {}),
+    }
+    if is_one_nodes:
+        mn_id = directory(policy).mn_id_behind(b"bob@own.net", None, is_mn_id=False)
+        assert mn_id == b"bob@own.net"
+    else:
+        with pytest.raises(UnknownIdentityError):
+            directory(policy).mn_id_behind(b"bob@own.net", None, is_mn_id=False)
+
+
+@pytest.mark.requirement("MNID-06", "MNID-07")
+@pytest.mark.parametrize("name", [b"0f3a@tmp.operator", b"account@operator"])
+def test_name_that_stands_for_other_nodes_has_no_profile(
+    names: PolicyDirectory, name: bytes
+) -> None:
+    """Not even for a binding that was made while policy did not say so."""
+    assert names.profile_for(name) is None

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,6 +17,7 @@ from mag.services.gateway_control import AttachRequest, ControlError, NodeSelect
 from mag.services.link_monitor import LinkState
 from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS
 from mag.wire.neighbor_discovery import RouterAdvertisement
+from mag.wire.options import MobileNodeIdentifierOption
 from support.fake_adapters import (
     CONFIGURATION,
     LMA_ADDRESS,
@@ -27,7 +29,7 @@ from support.fake_adapters import (
     configuration,
     until,
 )
-from support.fake_lma import read_update
+from support.fake_lma import only_option, read_update
 
 CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 
@@ -481,11 +483,63 @@ async def test_identity_from_access_authentication_needs_no_known_address(
     assert (await control.attach(request))["mn_id"] == "guest@other.net"
 
 
+WITH_IDENTITIES = CONFIGURATION.replace(
+    b"  default:",
+    b"    mn3@example.net: {lma: lma1, identities: [tmp-1@wlan, tmp-2@wlan]}\n"
+    b"  shared_identities: [family@wlan]\n  default:",
+)
+
+
+@pytest.mark.requirement("MNID-07", "MNID-02")
+async def test_temporary_identities_of_a_node_are_one_mn_identifier_on_the_wire() -> None:
+    """MNID-07: two authentications under two names, one binding of one node."""
+    world = FakeWorld(configuration(WITH_IDENTITIES))
+    async with running(world) as gateway:
+        control = Control(gateway, Path("unused"))
+        for name, link in (("tmp-1@wlan", "access1"), ("tmp-2@wlan", "access2")):
+            request = AttachRequest(
+                access_interface=link, link_layer_address="02:00:00:00:00:77", identity=name
+            )
+            assert (await control.attach(request))["mn_id"] == "mn3@example.net"
+            await until(lambda link=link: world.ports[link].sent)
+            assert (await control.explain(name))["reason"] == "served"
+        assert len(gateway.core.binding_update_list) == 1
+        assert len(world.transport.sent) == 2
+        for message in world.transport.sent:
+            sent = OutgoingMessage(message, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS)
+            option = only_option(read_update(sent), MobileNodeIdentifierOption)
+            assert option.identifier == b"mn3@example.net"
+
+
+@pytest.mark.requirement("MNID-06")
+@pytest.mark.parametrize("key", ["mn_id", "identity"])
+async def test_name_that_nodes_share_is_refused_unless_the_address_tells_whose(key: str) -> None:
+    """MNID-06: an attachment with the name of an account alone."""
+    world = FakeWorld(configuration(WITH_IDENTITIES))
+    async with running(world) as gateway:
+        control = Control(gateway, Path("unused"))
+        named = {"access_interface": "access1", key: "family@wlan"}
+        unknown = AttachRequest.model_validate({**named, "link_layer_address": "02:00:00:00:00:77"})
+        with pytest.raises(ControlError, match="family@wlan: several nodes share the name"):
+            await control.attach(unknown)
+        assert len(gateway.core.binding_update_list) == 0
+        known = AttachRequest.model_validate({**named, "link_layer_address": "02:00:00:00:00:02"})
+        assert (await control.attach(known))["mn_id"] == "mn2@example.net"
+
+
+async def test_unknown_identity_is_refused(control: Control) -> None:
+    request = AttachRequest(
+        access_interface="access1", link_layer_address="02:00:00:00:00:01", identity="who@wlan"
+    )
+    with pytest.raises(ControlError, match="who@wlan: no node of the policy goes by that name"):
+        await control.attach(request)
+
+
 async def test_identity_that_fits_into_no_message_is_refused(control: Control) -> None:
     request = AttachRequest(
         access_interface="access1", link_layer_address="02:00:00:00:00:77", mn_id="a" * 254
     )
-    with pytest.raises(ControlError, match="mn_id"):
+    with pytest.raises(ControlError, match="at most 253 octets"):
         await control.attach(request)
 
 

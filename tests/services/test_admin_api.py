@@ -65,9 +65,15 @@ async def test_attach_passes_everything_on(client: AdminClient, control: Scripte
         "access_interface": "access1",
         "link_layer_address": "02:00:00:00:00:01",
         "mn_id": "a@b",
+        "identity": None,
         "handoff": "between_gateways",
         "wait_s": 2.0,
     }
+
+
+async def test_attach_under_two_names_is_refused(client: AdminClient) -> None:
+    with pytest.raises(AdminError, match="mn_id or identity, not both"):
+        await client.attach("access1", "02:00:00:00:00:01", mn_id="a@b", identity="c@d")
 
 
 async def test_refusal_comes_back_in_the_gateways_words(client: AdminClient) -> None:

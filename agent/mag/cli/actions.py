@@ -37,7 +37,11 @@ def add_to(app: typer.Typer) -> None:
 def attach(
     access_interface: Annotated[str, typer.Argument(help="The access link.")],
     link_layer_address: LinkLayerAddress,
-    mn_id: Annotated[str | None, typer.Option(help="If not to be looked up in the policy.")] = None,
+    mn_id: Annotated[str | None, typer.Option(help="If the access network knows it.")] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(help="What the node was authenticated as; the policy resolves it."),
+    ] = None,
     handoff: Annotated[
         HandoffHint, typer.Option(help="What the access network knows of the move.")
     ] = HandoffHint.UNKNOWN,
@@ -51,7 +55,12 @@ def attach(
     row = ask(
         the_gateway(socket, gateway),
         lambda client: client.attach(
-            access_interface, link_layer_address, mn_id=mn_id, handoff=handoff.value, wait_s=wait_s
+            access_interface,
+            link_layer_address,
+            mn_id=mn_id,
+            identity=identity,
+            handoff=handoff.value,
+            wait_s=wait_s,
         ),
     )
     typer.echo(f"{row['mn_id']}: {row['state']}{_prefixes(row)}")

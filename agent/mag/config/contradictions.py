@@ -34,6 +34,7 @@ def find_contradictions(values: object) -> list[Fault]:
         _without_lma,
         _nobody_served,
         _shared_link_layer_addresses,
+        _identities_of_two_nodes,
         _overlapping_prefixes,
         _interfaces_on_both_sides,
         _interfaces_that_linux_cannot_have,
@@ -112,6 +113,27 @@ def _shared_link_layer_addresses(tree: Mapping[str, Any]) -> Iterator[Fault]:
         if address is not None and (owner := owners.setdefault(address, location)) != location:
             text = format_link_layer_address(address)
             yield Fault(location, f"{text} is listed in {dotted(owner)} already")
+
+
+def _identities_of_two_nodes(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """RFC 5213 §6.6: what stands for a node stands for one."""
+    policy = _mapping(tree.get("policy"))
+    owners: dict[str, Location] = {
+        mn_id: ("policy", "nodes", mn_id) for mn_id in _mapping(policy.get("nodes"))
+    }
+    shared = enumerate(_sequence(policy.get("shared_identities")))
+    places: list[tuple[Location, Any]] = [
+        *_listed_by_nodes(tree, "identities"),
+        *((("policy", "shared_identities", position), name) for position, name in shared),
+    ]
+    for location, name in places:
+        if isinstance(name, str) and (owner := owners.setdefault(name, location)) != location:
+            yield Fault(location, f"{name} is {_as_what(owner)} already")
+
+
+def _as_what(owner: Location) -> str:
+    is_node = owner[:2] == ("policy", "nodes") and owner[3:] == ()
+    return f"the MN-Identifier of {dotted(owner)}" if is_node else f"listed in {dotted(owner)}"
 
 
 @dataclass(frozen=True, slots=True)

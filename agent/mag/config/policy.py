@@ -8,6 +8,7 @@ from mag.config.section import Section
 from mag.config.values import (
     Between,
     HomeNetworkPrefix,
+    Identity,
     Lifetime,
     LinkLayerAddress,
     MnId,
@@ -18,8 +19,8 @@ from mag.config.values import (
 from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 
 
-class RealmPolicy(Section):
-    """What nodes of a realm have in common."""
+class Terms(Section):
+    """What a node may get."""
 
     lma: str | None = None
     """Name of an entry of `lmas`."""
@@ -31,15 +32,25 @@ class RealmPolicy(Section):
     """Overrides the protocol section's (RFC 5213 §9.2); None takes it."""
 
 
-class NodePolicy(RealmPolicy):
+class NodePolicy(Terms):
     """One mobile node; what it leaves open comes from its realm, then from the default."""
 
+    identities: tuple[Identity, ...] = ()
+    """Temporary and private names, and user names of this node alone, which stand for it."""
     link_layer_addresses: tuple[LinkLayerAddress, ...] = ()
     """Of the node's interfaces; frames from them identify the node."""
     home_network_prefixes: Annotated[
         tuple[HomeNetworkPrefix, ...], Field(max_length=MAX_HOME_NETWORK_PREFIXES)
     ] = ()
     """Static prefixes; empty lets the LMA assign."""
+
+
+class RealmPolicy(Terms):
+    """What nodes of a realm have in common."""
+
+    identity_is_mn_id: Switch | None = None
+    """Each name of the realm in access authentication is of one node: its MN-Identifier; None
+    takes the default's, which is false."""
 
 
 class DefaultPolicy(RealmPolicy):
@@ -57,3 +68,5 @@ class Policy(Section):
     realms: dict[Realm, RealmPolicy] = Field(default_factory=dict)
     """By what follows the @ of the MN-Identifier, in lower case."""
     default: DefaultPolicy = DefaultPolicy()
+    shared_identities: tuple[Identity, ...] = ()
+    """Names that several nodes use in access authentication: nobody's MN-Identifier (§6.6)."""

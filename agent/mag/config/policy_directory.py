@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from ipaddress import IPv6Address, IPv6Network
 
-from mag.config.policy import Policy, RealmPolicy
+from mag.config.policy import NodePolicy, Policy, RealmPolicy, Terms
 from mag.config.values import mn_id_by_rule
 from mag.protocol.policy_profile import PolicyProfile
+
+
+class UnknownIdentityError(Exception):
+    """A name leads to no node; the text says why."""
 
 
 class PolicyDirectory:
@@ -16,8 +20,10 @@ class PolicyDirectory:
         "_lma_addresses",
         "_local_routing",
         "_mn_id_by_address",
+        "_mn_id_by_identity",
         "_profiles",
         "_realms",
+        "_shared_identities",
     )
 
     def __init__(
@@ -37,8 +43,12 @@ class PolicyDirectory:
         self._realms = {realm.encode(): rules for realm, rules in policy.realms.items()}
         self._profiles: dict[bytes, PolicyProfile] = {}
         self._mn_id_by_address: dict[bytes, bytes] = {}
+        self._mn_id_by_identity: dict[bytes, bytes] = {}
+        self._shared_identities = frozenset(name.encode() for name in policy.shared_identities)
         for name, node in policy.nodes.items():
             mn_id = name.encode()
+            self._mn_id_by_identity[mn_id] = mn_id
+            self._mn_id_by_identity.update((each.encode(), mn_id) for each in node.identities)
             self._mn_id_by_address.update(dict.fromkeys(node.link_layer_addresses, mn_id))
             profile = self._resolve(mn_id, node, node.home_network_prefixes)
             if profile is not None:
@@ -55,20 +65,43 @@ class PolicyDirectory:
         rule = self._default.mn_id_from_link_layer_address
         return None if rule is None else mn_id_by_rule(rule, link_layer_address).encode()
 
+    def mn_id_behind(
+        self, name: bytes, link_layer_address: bytes | None, *, is_mn_id: bool
+    ) -> bytes:
+        """The stable MN-Identifier of the node that goes by this name (RFC 5213 §6.6).
+
+        is_mn_id: whoever gives the name knows it as an MN-Identifier; else it is what the node
+        was authenticated as, which only the policy can turn into one.
+        Raises UnknownIdentityError.
+        """
+        if name in self._shared_identities:
+            mn_id = None if link_layer_address is None else self.mn_id_for(link_layer_address)
+            if mn_id is None:
+                raise UnknownIdentityError(
+                    "several nodes share the name, and the link-layer address is none of theirs"
+                )
+            return mn_id
+        if (mn_id := self._mn_id_by_identity.get(name)) is not None:
+            return mn_id
+        if is_mn_id or self._names_one_node(name):
+            return name
+        raise UnknownIdentityError("no node of the policy goes by that name")
+
     def profile_for(self, mn_id: bytes) -> PolicyProfile | None:
         """The node's profile, each field from its own entry, its realm or the default.
 
-        None: no entry names an LMA for it, so it is not to be served (RFC 5213 §6.2).
+        None: it is not to be served, since no entry names an LMA for it (RFC 5213 §6.2) or since
+        it is no MN-Identifier but a name that stands for another node, or for several (§6.6).
         """
+        if mn_id in self._shared_identities or self._mn_id_by_identity.get(mn_id, mn_id) != mn_id:
+            return None
         return self._profiles.get(mn_id) or self._resolve(mn_id, None, ())
 
     def _resolve(
-        self, mn_id: bytes, node: RealmPolicy | None, prefixes: tuple[IPv6Network, ...]
+        self, mn_id: bytes, node: NodePolicy | None, prefixes: tuple[IPv6Network, ...]
     ) -> PolicyProfile | None:
-        # RFC 4282 §2.1: the realm is a domain name, so its case does not matter.
-        _, at_sign, realm = mn_id.rpartition(b"@")
-        realm_rules = self._realms.get(realm.lower()) if at_sign else None
-        rules = [entry for entry in (node, realm_rules, self._default) if entry is not None]
+        candidates: tuple[Terms | None, ...] = (node, self._realm_of(mn_id), self._default)
+        rules = [entry for entry in candidates if entry is not None]
         lma = next((entry.lma for entry in rules if entry.lma is not None), None)
         if lma is None:
             return None
@@ -83,3 +116,13 @@ class PolicyDirectory:
             prefix_lifetime_s=next(of_prefixes, None),
             local_routing=next(switches, self._local_routing),
         )
+
+    def _realm_of(self, mn_id: bytes) -> RealmPolicy | None:
+        # RFC 4282 §2.1: the realm is a domain name, so its case does not matter.
+        _, at_sign, realm = mn_id.rpartition(b"@")
+        return self._realms.get(realm.lower()) if at_sign else None
+
+    def _names_one_node(self, name: bytes) -> bool:
+        rules = (self._realm_of(name), self._default)
+        said = (each.identity_is_mn_id for each in rules if each is not None)
+        return next((each for each in said if each is not None), False)

@@ -33,6 +33,7 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("access_links", "NAME", "presence"): "at once",
     ("access_links", "NAME", "presence_solicitations"): "at once",
     ("policy", "nodes", "NAME"): "new: asked to speak up and taken; removed: its session ends",
+    ("policy", "nodes", "NAME", "identities"): "for nodes that attach from then on",
     ("policy", "nodes", "NAME", "lma"): "de-registered at the old LMA, registered at the new one",
     ("policy", "nodes", "NAME", "lifetime_s"): "with the next refresh",
     (
@@ -45,6 +46,7 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("policy", "nodes", "NAME", "link_layer_addresses"): "sessions of addresses taken away end",
     ("policy", "nodes", "NAME", "home_network_prefixes"): "with the node's next registration",
     ("policy", "realms", "NAME"): "as its nodes' profiles change",
+    ("policy", "realms", "NAME", "identity_is_mn_id"): "for nodes that attach from then on",
     ("policy", "realms", "NAME", "lma"): "de-registered at the old LMA, registered at the new one",
     ("policy", "realms", "NAME", "lifetime_s"): "with the next refresh",
     (
@@ -58,6 +60,8 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("policy", "default", "lifetime_s"): "with the next refresh",
     ("policy", "default", "prefix_lifetime_s"): "by a Router Advertisement at once",
     ("policy", "default", "local_routing"): "at once",
+    ("policy", "default", "identity_is_mn_id"): "for nodes that attach from then on",
+    ("policy", "shared_identities"): "sessions under such a name end",
     ("policy", "default", "mn_id_from_link_layer_address"): "sessions of the old rule's names end",
     ("protocol", "lifetime_s"): "with the next refresh",
     ("protocol", "local_routing"): "at once",

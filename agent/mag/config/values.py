@@ -35,6 +35,9 @@ from mag.wire.iana import AccessTechnologyType
 
 MAC_PLACEHOLDER: Final = "{mac}"
 
+MAX_IDENTITY_OCTETS: Final = 253
+"""Of what a node is called in access authentication: a User-Name of RADIUS (RFC 2865 §5)."""
+
 _MAX_INTERFACE_NAME_OCTETS: Final = 63
 _MAX_SOCKET_PATH_OCTETS: Final = 107
 
@@ -126,6 +129,15 @@ def _mn_id(text: str) -> str:
     return text
 
 
+def _identity(text: str) -> str:
+    if not _MN_ID.fullmatch(text) or len(text.encode()) > MAX_IDENTITY_OCTETS:
+        raise refusal(
+            "must be a name as access authentication gives it:"
+            f" no spaces, at most {MAX_IDENTITY_OCTETS} octets"
+        )
+    return text
+
+
 def _realm(text: str) -> str:
     if not _REALM.fullmatch(text) or text != text.lower():
         raise refusal("must be a realm in lower case such as example.net, without the @")
@@ -195,6 +207,7 @@ Name = Annotated[str, AfterValidator(_name)]
 InterfaceName = Annotated[str, AfterValidator(_interface_name)]
 MnId = Annotated[str, AfterValidator(_mn_id)]
 Realm = Annotated[str, AfterValidator(_realm)]
+Identity = Annotated[str, AfterValidator(_identity)]
 MnIdRule = Annotated[str, AfterValidator(mn_id_rule)]
 FilePath = Annotated[Path, BeforeValidator(_file_path)]
 SocketPath = Annotated[Path, BeforeValidator(_socket_path)]

@@ -12,10 +12,12 @@ from typing import Final
 import structlog
 
 from mag.config.model import AccessLinkSection, AttachTrigger
+from mag.config.policy_directory import UnknownIdentityError
 from mag.daemon.pump import Pump
 from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.events import RefusalReason
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.services.access_link import AccessLinkPort
 from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
 from mag.services.gateway_control import ControlError
@@ -154,6 +156,21 @@ class Attachments:
     async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
         """The MN-Identifier behind a link-layer address, if policy knows it."""
         return await self._policy.identify(mn_link_layer_address)
+
+    async def resolve(
+        self, name: str, mn_link_layer_address: bytes | None, *, is_mn_id: bool
+    ) -> bytes:
+        """The stable MN-Identifier behind what somebody calls the node; see PolicyStore.
+
+        Raises ControlError.
+        """
+        octets = name.encode()
+        if len(octets) > MAX_MN_ID_OCTETS:
+            raise ControlError(f"a name has at most {MAX_MN_ID_OCTETS} octets")
+        try:
+            return await self._policy.resolve(octets, mn_link_layer_address, is_mn_id=is_mn_id)
+        except UnknownIdentityError as error:
+            raise ControlError(f"{name}: {error}") from None
 
     async def has_profile(self, mn_id: bytes) -> bool:
         """Whether policy would serve the node."""

@@ -24,7 +24,6 @@ from mag.dataplane.base import (
 )
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer
-from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.protocol.request import RequestKind
 from mag.services.event_log import text_of_mn_id
 from mag.services.gateway_control import (
@@ -190,11 +189,16 @@ class Control:
         link = self._gateway.configuration.access_links.get(request.access_interface)
         if link is not None and AttachTrigger.ADMIN not in link.attach_triggers:
             raise ControlError(f"attach_triggers of {request.access_interface} leave out admin")
+        address = _address(request.link_layer_address)
+        name, mn_id = request.mn_id or request.identity, None
+        if name is not None:
+            is_mn_id = request.mn_id is not None
+            mn_id = await attachments.resolve(name, address, is_mn_id=is_mn_id)
         binding_id = await attachments.attach(
             request.access_interface,
-            _address(request.link_layer_address),
+            address,
             trigger=AttachTrigger.ADMIN,
-            mn_id=_mn_id(request.mn_id) if request.mn_id else None,
+            mn_id=mn_id,
             handoff_hint=request.handoff,
         )
         if request.wait_s is not None:
@@ -325,13 +329,6 @@ class Control:
 
     def _lma(self, address: IPv6Address) -> str:
         return self._gateway.lma_names.get(address, str(address))
-
-
-def _mn_id(text: str) -> bytes:
-    mn_id = text.encode()
-    if len(mn_id) > MAX_MN_ID_OCTETS:
-        raise ControlError(f"mn_id: longer than {MAX_MN_ID_OCTETS} octets")
-    return mn_id
 
 
 def _address(text: str) -> bytes:

@@ -20,7 +20,7 @@ from mag.daemon.histories import Remark
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.registration import BindingTimer
 from mag.services.event_log import text_of_mn_id
-from mag.services.gateway_control import Document
+from mag.services.gateway_control import ControlError, Document
 from mag.wire.ethernet import format_link_layer_address, parse_link_layer_address
 
 
@@ -38,7 +38,14 @@ class Explainer:
             return await self._explain_interface(query, mac)
         if (address := _address(query)) is not None:
             return self._explain_address(query, address)
-        return await self._explain_node(query, query.encode())
+        return await self._explain_node(query, await self._stable(query))
+
+    async def _stable(self, name: str) -> bytes:
+        """What policy resolves the name to; one that it cannot is explained as it is."""
+        try:
+            return await self._gateway.attachments.resolve(name, None, is_mn_id=True)
+        except ControlError:
+            return name.encode()
 
     async def _explain_interface(self, query: str, mac: bytes) -> Document:
         entries = [

@@ -65,7 +65,7 @@ class _Comparison:
             return SessionEffects(entry, None, {Effect.ENDED: end})
         profile = self._new.policy_directory.profile_for(entry.mn_id)
         if profile is None:
-            return SessionEffects(entry, None, {Effect.ENDED: "no LMA for it in the policy"})
+            return SessionEffects(entry, None, {Effect.ENDED: "policy has no profile for it"})
         if (anew := self._why_it_begins_anew(entry, profile)) is not None:
             return SessionEffects(entry, profile, {Effect.REGISTERED_ANEW: anew})
         checks: dict[Effect, Callable[[BindingUpdateListEntry, PolicyProfile], str | None]] = {

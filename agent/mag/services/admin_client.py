@@ -74,6 +74,7 @@ class AdminClient(UnixHttpClient):
         link_layer_address: str,
         *,
         mn_id: str | None = None,
+        identity: str | None = None,
         handoff: str = "unknown",
         wait_s: float | None = None,
     ) -> Document:
@@ -82,6 +83,7 @@ class AdminClient(UnixHttpClient):
             "access_interface": access_interface,
             "link_layer_address": link_layer_address,
             "mn_id": mn_id,
+            "identity": identity,
             "handoff": handoff,
             "wait_s": wait_s,
         }

@@ -1,9 +1,9 @@
 """What an operator or an access point may ask of a running gateway."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mag.protocol.attachment import HandoffHint
 
@@ -41,10 +41,19 @@ class AttachRequest(BaseModel):
     access_interface: str
     link_layer_address: str
     mn_id: str | None = Field(default=None, min_length=1)
-    """Known from access authentication; else the policy identifies the node."""
+    """The stable one, if the access network knows it."""
+    identity: str | None = Field(default=None, min_length=1)
+    """What the node was authenticated as, for the policy to resolve: a user name, or a temporary
+    or private name. Without either the policy goes by the link-layer address."""
     handoff: HandoffHint = HandoffHint.UNKNOWN
     wait_s: float | None = Field(default=None, gt=0, le=60)
     """Answer only when the node's packets are forwarded, or after this long."""
+
+    @model_validator(mode="after")
+    def _is_named_once(self) -> Self:
+        if self.mn_id is not None and self.identity is not None:
+            raise ValueError("mn_id or identity, not both")
+        return self
 
 
 class DrainRequest(BaseModel):

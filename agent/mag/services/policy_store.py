@@ -12,6 +12,15 @@ class PolicyStore(Protocol):
     async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
         """The MN-Identifier behind a link-layer address; None: this node gets no service."""
 
+    async def resolve(
+        self, name: bytes, mn_link_layer_address: bytes | None, *, is_mn_id: bool
+    ) -> bytes:
+        """The stable MN-Identifier behind a name (§6.6), which may be temporary or private.
+
+        is_mn_id: whoever gives the name holds it for an MN-Identifier.
+        Raises UnknownIdentityError, saying why the name leads to no node.
+        """
+
     async def profile(self, mn_id: bytes) -> PolicyProfile | None:
         """The node's profile; None: this node gets no service (RFC 5213 §6.2)."""
 
@@ -32,6 +41,12 @@ class ConfiguredPolicyStore:
     async def identify(self, mn_link_layer_address: bytes) -> bytes | None:
         """From the nodes' addresses, else by the default rule."""
         return self._directory.mn_id_for(mn_link_layer_address)
+
+    async def resolve(
+        self, name: bytes, mn_link_layer_address: bytes | None, *, is_mn_id: bool
+    ) -> bytes:
+        """From the nodes' identities; one that nodes share says nothing, their address does."""
+        return self._directory.mn_id_behind(name, mn_link_layer_address, is_mn_id=is_mn_id)
 
     async def profile(self, mn_id: bytes) -> PolicyProfile | None:
         """Per node, else per realm, else the default."""
