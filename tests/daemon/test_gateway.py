@@ -287,7 +287,7 @@ def wakes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_cleared_node_whose_answer_was_not_heard_is_asked_again(
     gateway: Gateway, world: FakeWorld, control: Control
 ) -> None:
-    """A packet path tells of a stranger once a second, and frames get lost."""
+    """A packet path does not tell of a stranger's every packet, and frames get lost."""
     port = world.ports["access1"]
     await attached(world)
     control.clear(NodeSelector(mn_id="mn1@example.net"))

@@ -22,11 +22,6 @@ def test_node_that_stays_without_service_is_asked_a_bounded_number_of_times() ->
     ]
 
 
-def test_repetition_comes_in_another_second_than_the_question() -> None:
-    """The plugin is silent about a stranger until the second is over; answers take up to 0.2 s."""
-    assert REPEAT_AFTER_S - 0.2 > 1.0
-
-
 def test_node_that_is_bound_meanwhile_is_not_asked_and_others_are() -> None:
     served = set()
     schedule = WakeUpSchedule(served.__contains__)

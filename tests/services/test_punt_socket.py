@@ -15,11 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
-from mag.services import punt_socket
 from mag.services.node_signal import NodeSignal
 from mag.services.punt_access_link import PuntAccessLink, UnknownSourceEvents
 from mag.services.punt_socket import PuntSocket
@@ -345,27 +343,6 @@ async def test_socket_is_emptied_while_a_burst_is_handled(world: World) -> None:
         world.deliver(CORE, framed(FROM_LMA))
     await until(lambda: len(handled) == 10 + 400 * 5)
     assert world.punt.received == len(handled)
-
-
-def test_queue_is_long_for_our_socket_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    length = folder / "max_dgram_qlen"
-    length.write_text("10\n")
-    monkeypatch.setattr(punt_socket, "_QUEUE_LENGTH_FILE", length)
-    with punt_socket._long_queue():
-        assert length.read_text() == "4096"
-    assert length.read_text() == "10\n"
-
-
-def test_short_queue_is_told_in_one_line_where_we_may_not_make_it_longer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    refuses_writers = Path("/proc/sys/kernel/random/entropy_avail")
-    monkeypatch.setattr(punt_socket, "_QUEUE_LENGTH_FILE", refuses_writers)
-    with capture_logs() as logs, punt_socket._long_queue():
-        pass
-    (entry,) = logs
-    assert entry["event"] == "punt_queue_short"
-    assert "net.unix.max_dgram_qlen to 4096" in entry["hint"]
 
 
 async def test_losses_go_on_from_where_they_were_when_vpp_restarts(world: World) -> None:

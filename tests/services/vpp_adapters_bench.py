@@ -135,11 +135,11 @@ def _framed(destination: str, source: str, packet: IPv6Packet) -> bytes:
 
 
 @asynccontextmanager
-async def opened_adapters() -> AsyncIterator[AdaptersBench]:
-    """Two LMAs, two access links, nobody bound."""
+async def opened_adapters(sections: tuple[str, ...] = ()) -> AsyncIterator[AdaptersBench]:
+    """Two LMAs, two access links, nobody bound. sections: of VPP's startup.conf."""
     assert isinstance(vpp_installation, VppInstallation)
     with TemporaryDirectory(prefix="mag-vpp-") as folder, namespace_pair() as (gateway, world):
-        wires = VppBench(gateway, world, vpp_installation, Path(folder))
+        wires = VppBench(gateway, world, vpp_installation, Path(folder), sections)
         bench = AdaptersBench(wires, Path(folder) / "agent.sock")
         try:
             await bench.open()

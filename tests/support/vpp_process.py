@@ -31,8 +31,12 @@ class VppProcess(vpp_process.VppProcess):
         *,
         commands: str = "",
         has_plugin: bool = True,
+        sections: tuple[str, ...] = (),
     ) -> None:
-        """folder: for sockets and logs; its path must be short. commands: of VPP's CLI."""
+        """folder: for sockets and logs; its path must be short. commands: of VPP's CLI.
+
+        sections: of startup.conf, beside the usual ones.
+        """
         startup = VppStartup(
             folder=VppFolder(folder),
             plugin_folders=installation.plugin_folders,
@@ -41,6 +45,7 @@ class VppProcess(vpp_process.VppProcess):
             main_heap_mebibytes=256,
             stats_segment_mebibytes=32,
             buffers=8192,
+            sections=sections,
         )
         super().__init__(installation, startup)
         self.api_socket = str(self.files.api_socket)

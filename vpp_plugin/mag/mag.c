@@ -2,14 +2,17 @@
 
 /* Registration, configuration and start. */
 
+#include <sys/socket.h>
 #include <vnet/plugin/plugin.h>
 #include <vnet/feature/feature.h>
+#include <vnet/ip/punt.h>
 #include <vpp/app/version.h>
 #include <mag/mag.h>
 
 mag_main_t mag_main = {
   .max_bindings = MAG_DEFAULT_MAX_BINDINGS,
   .events_per_second = MAG_DEFAULT_EVENTS_PER_SECOND,
+  .punt_send_buffer = MAG_DEFAULT_PUNT_SEND_BUFFER,
 };
 
 /* After packets were checked and reassembled as the operator asked, before any lookup. */
@@ -50,6 +53,9 @@ VNET_FEATURE_INIT (mag_downlink_hand_off_ip6_feature, static) = {
  *
  * @cfgcmd{unknown-source-events-per-second, &lt;n&gt;}
  * Events about unknown sources to each API client, 1000 by default.
+ *
+ * @cfgcmd{punt-send-buffer, &lt;octets&gt;}
+ * Send buffer of VPP's punt socket, 4 MiB by default; 0 leaves it at VPP's own 64 KiB.
 ?*/
 static clib_error_t *
 mag_config (vlib_main_t *vm, unformat_input_t *input)
@@ -62,11 +68,15 @@ mag_config (vlib_main_t *vm, unformat_input_t *input)
 	;
       else if (unformat (input, "unknown-source-events-per-second %u", &mm->events_per_second))
 	;
+      else if (unformat (input, "punt-send-buffer %u", &mm->punt_send_buffer))
+	;
       else
 	return clib_error_return (0, "mag: unknown input `%U'", format_unformat_error, input);
     }
   if (mm->max_bindings == 0 || mm->max_bindings > (1 << 26))
     return clib_error_return (0, "mag: max-bindings must be 1 to %u", 1 << 26);
+  if (mm->punt_send_buffer > MAG_MAX_PUNT_SEND_BUFFER)
+    return clib_error_return (0, "mag: punt-send-buffer must be 0 to %u", MAG_MAX_PUNT_SEND_BUFFER);
   return 0;
 }
 
@@ -87,6 +97,24 @@ VLIB_INIT_FUNCTION (mag_init) = {
   .runs_after = VLIB_INITS ("ip6_lookup_init", "fib_module_init", "ethernet_init"),
 };
 
+/* All signalling goes to the control plane through VPP's punt socket, which does not wait: what its
+   send buffer does not hold while the control plane is busy is lost. VPP's own is some hundred
+   packets, and an LMA that restarts answers thousands of nodes at once. */
+static void
+mag_widen_punt_socket (mag_main_t *mm)
+{
+  const punt_main_t *pm = &punt_main;
+  int octets = mm->punt_send_buffer;
+
+  if (!pm->is_configured || octets == 0)
+    return;
+  /* beyond net.core.wmem_max with CAP_NET_ADMIN only */
+  if (setsockopt (pm->socket_fd, SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof (octets)) &&
+      setsockopt (pm->socket_fd, SOL_SOCKET, SO_SNDBUF, &octets, sizeof (octets)))
+    vlib_log_warn (mm->log_class, "send buffer of the punt socket stays as it is: %s",
+		   strerror (errno));
+}
+
 /* What depends on the configuration and on the number of workers. */
 static clib_error_t *
 mag_main_loop_enter (vlib_main_t *vm)
@@ -99,6 +127,7 @@ mag_main_loop_enter (vlib_main_t *vm)
   mag_prefix_init (mm);
   mag_binding_init (mm);
   mag_event_init (mm);
+  mag_widen_punt_socket (mm);
   return 0;
 }
 

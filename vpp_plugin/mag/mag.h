@@ -22,6 +22,8 @@
 
 #define MAG_DEFAULT_MAX_BINDINGS      (128 << 10)
 #define MAG_DEFAULT_EVENTS_PER_SECOND 1000
+#define MAG_DEFAULT_PUNT_SEND_BUFFER  (4 << 20)
+#define MAG_MAX_PUNT_SEND_BUFFER      (256 << 20)
 #define MAG_MAX_PREFIXES_PER_BINDING  64
 #define MAG_MAX_GATEWAY_ADDRESSES     4
 /* Ethernet header and two VLAN tags are 22 octets. */
@@ -209,6 +211,8 @@ typedef struct
   u32 n_suppressed;
 } mag_event_t;
 
+/* A node that comes back at once is heard at once. */
+#define MAG_EVENTS_OF_ONE_SENDER_PER_SECOND 10
 #define MAG_EVENT_RING_SIZE	 256
 #define MAG_EVENT_HOLD_DOWN_SIZE 1024
 
@@ -225,7 +229,7 @@ typedef struct
   struct
   {
     u64 key;
-    u32 second;
+    u32 interval;
   } hold_down[MAG_EVENT_HOLD_DOWN_SIZE];
 } mag_event_thread_t;
 
@@ -294,6 +298,8 @@ typedef struct
 
   u32 max_bindings;
   u32 events_per_second;
+  /* Octets; 0: as VPP has it. */
+  u32 punt_send_buffer;
   u16 msg_id_base;
   vlib_log_class_t log_class;
 } mag_main_t;

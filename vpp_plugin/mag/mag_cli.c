@@ -9,7 +9,7 @@
  *
  * @cliexpar
  * @cliexstart{show mag}
- * plugin 0.1.0: 2 bindings of 131072, 1 LMAs, 2 workers
+ * plugin 0.1.0: 2 bindings of 131072, 1 LMAs, 2 workers, 1 event clients
  * mobility table 10, gateway addresses of loop0
  *   2001:db8:ff::1
  * access pg0: 2 bindings, MTU 1500, others dropped
@@ -27,8 +27,9 @@ show_mag_command_fn (vlib_main_t *vm, unformat_input_t *input, vlib_cli_command_
 
   if (unformat_check_input (input) != UNFORMAT_END_OF_INPUT)
     return clib_error_return (0, "unknown input `%U'", format_unformat_error, input);
-  vlib_cli_output (vm, "plugin %s: %u bindings of %u, %u LMAs, %u workers", MAG_PLUGIN_VERSION,
-		   mm->n_bindings, mm->max_bindings, pool_elts (mm->lmas), mm->n_workers);
+  vlib_cli_output (vm, "plugin %s: %u bindings of %u, %u LMAs, %u workers, %u event clients",
+		   MAG_PLUGIN_VERSION, mm->n_bindings, mm->max_bindings, pool_elts (mm->lmas),
+		   mm->n_workers, vec_len (mm->event_clients));
   vec_foreach (table, mm->mobility_tables)
     {
       if (table->loopback_sw_if_index == ~0)

@@ -2,8 +2,8 @@
 
 /* Events about unknown sources: from any thread through a ring each to the API clients.
 
-   One event per second per interface and link-layer address, and a total per thread and second, so
-   that neither one noisy node nor many bring the control plane down. */
+   One event per tenth of a second, interface and link-layer address, and a total per thread and
+   second, so that neither one noisy node nor many bring the control plane down. */
 
 #include <mag/mag.h>
 #include <vppinfra/xxhash.h>
@@ -14,24 +14,25 @@ mag_event_budget (const mag_main_t *mm)
   return clib_max (mm->events_per_second / clib_max (mm->n_workers, 1), 1);
 }
 
-/* 1 if the same sender was reported this second already, or the second's total is used up. */
+/* 1 if the same sender was reported in this interval already, or the second's total is used up. */
 static int
-mag_event_is_held_down (mag_main_t *mm, mag_event_thread_t *et, u64 key, u32 now)
+mag_event_is_held_down (mag_main_t *mm, mag_event_thread_t *et, u64 key, f64 now)
 {
   u32 slot = clib_xxhash (key) % MAG_EVENT_HOLD_DOWN_SIZE;
+  u32 second = 1 + (u32) now, interval = 1 + (u32) (now * MAG_EVENTS_OF_ONE_SENDER_PER_SECOND);
 
-  if (et->budget_second != now)
+  if (et->budget_second != second)
     {
-      et->budget_second = now;
+      et->budget_second = second;
       et->budget = mag_event_budget (mm);
     }
-  if (et->hold_down[slot].key == key && et->hold_down[slot].second == now)
+  if (et->hold_down[slot].key == key && et->hold_down[slot].interval == interval)
     return 1;
   if (et->budget == 0)
     return 1;
   et->budget--;
   et->hold_down[slot].key = key;
-  et->hold_down[slot].second = now;
+  et->hold_down[slot].interval = interval;
   return 0;
 }
 
@@ -41,8 +42,8 @@ mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_addre
   mag_main_t *mm = &mag_main;
   mag_event_thread_t *et = vec_elt_at_index (mm->event_threads, vm->thread_index);
   u32 head = et->head, tail = __atomic_load_n (&et->tail, __ATOMIC_ACQUIRE);
-  u32 now = 1 + (u32) vlib_time_now (vm);
   u64 key = (u64) sw_if_index << 48;
+  f64 now = vlib_time_now (vm);
 
   if (vec_len (mm->event_clients) == 0)
     return;

@@ -1,7 +1,7 @@
 """When nodes without service are asked once more to speak up: a single question may be lost.
 
-Not only a frame: a packet path that tells of a stranger at most once a second swallows an answer
-that comes right after another packet of the node, and a quiet node says nothing else for long.
+Not only a frame: a packet path that does not tell of a stranger's every packet swallows an answer
+that comes right after another one, and a quiet node says nothing else for long.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from typing import Final
 from mag.protocol.timer_queue import TimerQueue
 
 REPETITIONS: Final = 3
-REPEAT_AFTER_S: Final = 1.25
-"""Longer than such a second and the time over which nodes spread their answers together."""
+REPEAT_AFTER_S: Final = 0.5
+"""Longer than VPP's plugin is silent about a stranger (0.1 s) and nodes take to answer (0.2 s)."""
 
 Node = tuple[str, bytes]
 """Access interface and link-layer address: whom the question goes to."""

@@ -16,8 +16,6 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, Final
 
-import structlog
-
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.client import VppClient
 from mag.dataplane.vpp.interfaces import InterfaceDirectory, VppInterface
@@ -28,8 +26,6 @@ from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER
 
 LOSS_CHECK_S: Final = 1.0
 """Shortest time between two looks at VPP's count of losses."""
-ENOUGH_DATAGRAMS: Final = 4096
-"""What our socket's queue shall hold; at the kernel's 10 each burst loses answers."""
 
 _DESCRIPTOR: Final = Struct("=II")
 """Interface and action, in host order."""
@@ -42,7 +38,6 @@ _MOST_OUTGOING: Final = 16_384
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _LONGEST_PATH: Final = 107
 _SOCKET_MODE: Final = 0o660
-_QUEUE_LENGTH_FILE: Final = Path("/proc/sys/net/unix/max_dgram_qlen")
 
 _HEADER_VERSION: Final = 1
 _TYPE_L4: Final = 0
@@ -56,8 +51,6 @@ _VERSION_6: Final = 6
 
 Listener = Callable[[EthernetFrame], None]
 """Called with each punted packet; without Ethernet header the addresses are empty."""
-
-_log = structlog.get_logger()
 
 
 class PuntAction(IntEnum):
@@ -188,8 +181,7 @@ class PuntSocket:
         if len(self._path.encode()) > _LONGEST_PATH:
             reason = f"longer than {_LONGEST_PATH} octets"
             raise PuntSocketError("bind punt socket", reason, target=self._path)
-        with _long_queue():
-            ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS)
@@ -244,7 +236,11 @@ class PuntSocket:
 
     @staticmethod
     def _connect(ours: socket.socket, server: str) -> None:
-        """Send to VPP's socket from now on, and hear nobody but it."""
+        """Send to VPP's socket from now on, and hear nobody but it.
+
+        That also takes the limit of net.unix.max_dgram_qlen datagrams from our queue: what VPP may
+        have waiting here is bounded by its send buffer alone.
+        """
         try:
             ours.connect(server)
         except OSError as error:
@@ -256,8 +252,8 @@ class PuntSocket:
     def _drain(self) -> None:
         """Empty the socket, and again after each packet that is handed on.
 
-        VPP's own send buffer of 64 KiB has room for a hundred and some packets, as many as a burst
-        brings while a few are handled. A limited number each turn, so that others get theirs.
+        What waits in it takes room in VPP's send buffer, and a burst is more than that holds. A
+        limited number is handled each turn, so that others get theirs.
         """
         if self._next_turn is not None:
             self._next_turn.cancel()
@@ -328,25 +324,3 @@ def _next_header(packet: bytes) -> int:
     if len(packet) < _IPV6_HEADER_OCTETS or packet[0] >> 4 != _VERSION_6:
         return -1
     return packet[_NEXT_HEADER_OFFSET]
-
-
-@contextlib.contextmanager
-def _long_queue() -> Iterator[None]:
-    """Sockets made meanwhile have room for a burst, where we may arrange it.
-
-    A socket takes over net.unix.max_dgram_qlen when it is made: nobody else's is changed.
-    """
-    before = _QUEUE_LENGTH_FILE.read_text()
-    if int(before) >= ENOUGH_DATAGRAMS:
-        yield
-        return
-    try:
-        _QUEUE_LENGTH_FILE.write_text(str(ENOUGH_DATAGRAMS))
-    except OSError:  # we are not root, or /proc/sys is read-only
-        hint = f"have root set net.unix.max_dgram_qlen to {ENOUGH_DATAGRAMS} before the start"
-        _log.warning("punt_queue_short", packets=int(before), hint=hint)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            _QUEUE_LENGTH_FILE.write_text(before)

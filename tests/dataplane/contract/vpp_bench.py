@@ -49,11 +49,17 @@ class VppBench(WireBench):
     """Implements Bench."""
 
     def __init__(
-        self, gateway: str, world: str, installation: VppInstallation, folder: Path
+        self,
+        gateway: str,
+        world: str,
+        installation: VppInstallation,
+        folder: Path,
+        sections: tuple[str, ...] = (),
     ) -> None:
+        """sections: of startup.conf, beside the usual ones."""
         super().__init__(gateway, world)
         in_namespace(gateway, silence)
-        self.vpp = VppProcess(installation, folder, commands=start_up_commands())
+        self.vpp = VppProcess(installation, folder, commands=start_up_commands(), sections=sections)
         try:
             self.start_vpp()
         except BaseException:
