@@ -13,13 +13,14 @@ STAMP  := $(VENV)/.complete
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,VPP_PREFIX,CI)
 PYTEST  := $(BIN)/python -m pytest -p no:cacheprovider
 ARGS ?=
+FRAMES ?= 20000
 VPP_PREFIX ?= $(firstword $(wildcard /opt/vpp) /usr)
 
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help
 help: ## Show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 .PHONY: lab
 lab: build ## Nodes attach, move and stay reachable: make lab ARGS="--json"
@@ -44,6 +45,15 @@ test-vpp: build install-test-dep plugin ## Tests on VPP: plugin, contract suite,
 .PHONY: plugin
 plugin: ## Build the VPP plugin against an installed VPP (VPP_PREFIX) into build/plugin
 	@VPP_PREFIX=$(VPP_PREFIX) scripts/build-plugin
+
+.PHONY: plugin-debug
+plugin-debug: ## The plugin with assertions, into build/plugin-debug
+	@VPP_PREFIX=$(VPP_PREFIX) BUILD_TYPE=Debug FOLDER=build/plugin-debug scripts/build-plugin
+
+.PHONY: test-plugin-debug
+test-plugin-debug: build install-test-dep plugin-debug ## The plugin's tests with assertions: make test-plugin-debug FRAMES=10000000 ARGS="-k mutated"
+	@$(AS_ROOT) env MAG_VPP_PLUGIN_PATH=$(CURDIR)/build/plugin-debug/lib/vpp_plugins MAG_MUTATED_FRAMES=$(FRAMES) \
+	  $(PYTEST) tests/vpp/plugin $(ARGS)
 
 .PHONY: bench
 bench: build ## What the agent costs: make bench ARGS="--parts codec,attach"

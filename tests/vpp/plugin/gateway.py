@@ -189,11 +189,18 @@ class Gateway:
             )
             call(sw_if_index=details.sw_if_index, enable=False)
         for lma in api.mag_lma_dump():
-            api.mag_lma_add_del(is_add=False, lma_address=lma.lma_address)
+            self.delete_lma(lma.lma_address)
         api.mag_mobility_table_add_del(is_add=False, table_id=MOBILITY_TABLE)
         assert self.bindings() == []
         assert api.mag_lma_dump() == []
         self.vpp.forget_counters()
+
+    def enable_access(self, sw_if_index: int) -> None:
+        """One more access link, where only bound nodes may send."""
+        self.make_access_link(sw_if_index)
+        self.vpp.api.mag_access_interface_enable_disable(
+            sw_if_index=sw_if_index, enable=True, regular_table_id=ANY_INTERFACE
+        )
 
     def set_lma(self, **settings: Any) -> None:
         """Add or change an LMA; the settings are those of mag_lma_add_del."""
@@ -206,6 +213,10 @@ class Gateway:
             "hop_limit": 64,
         }
         self.vpp.api.mag_lma_add_del(**defaults | settings)
+
+    def delete_lma(self, address: str) -> None:
+        """No binding may use it."""
+        self.vpp.api.mag_lma_add_del(is_add=False, lma_address=address)
 
     def update(self, *entries: dict[str, Any]) -> Any:
         """Ensure and delete bindings in one message."""
@@ -305,7 +316,7 @@ class Gateway:
         counters = self.vpp.error_counters()
         assert counters.get(counter, 0) - before == len(frames), counters
 
-    def send_whatever(self, port: Port, frames: Sequence[Packet]) -> None:
+    def send_whatever(self, port: Port, frames: Sequence[Packet | bytes]) -> None:
         """Send; VPP lives, that is all."""
         send(self.vpp, port, frames, self.ports, None)
 

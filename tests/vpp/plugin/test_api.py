@@ -258,6 +258,7 @@ def test_show_commands_read_well(gateway: Gateway) -> None:
     alice = gateway.alice(local_routing=True)
     gateway.bind(alice)
     show = gateway.vpp.cli
+    assert "1 bindings of 1000, 2 LMAs, 0 workers, 0 event clients" in show("show mag")
     assert f"mobility table {MOBILITY_TABLE}, gateway addresses of loop0" in show("show mag")
     assert "access pg0: 1 bindings, MTU 1500, others dropped" in show("show mag")
     assert f"LMA {LMA} in table 0" in show("show mag lma")

@@ -298,7 +298,8 @@ def test_congested_hand_off_drops_and_counts(two_worker_gateway: Gateway) -> Non
     buffers = gateway.vpp.buffers_in_use()
     frames = [gateway.tunnelled(gateway.to_node(b.address())) for b in bindings] * 16
     gateway.core.queue(frames, worker=0, limit=HAND_OFF_BURST)
-    run(gateway.vpp, ())
+    with gateway.vpp.workers_on_one_core():
+        run(gateway.vpp, ())
     delete_streams(gateway.vpp)
 
     def total() -> int:
@@ -306,11 +307,10 @@ def test_congested_hand_off_drops_and_counts(two_worker_gateway: Gateway) -> Non
 
     gateway.vpp.wait_until(lambda: total() == HAND_OFF_BURST)
     counters = gateway.vpp.error_counters()
-    assert set(counters) <= {
+    assert set(counters) == {
         "mag-downlink-ip6/decapsulated",
         "mag-downlink-hand-off-ip6/hand_off_congested",
     }
-    assert counters["mag-downlink-ip6/decapsulated"] > 0
     gateway.vpp.wait_until(lambda: gateway.vpp.buffers_in_use() <= buffers)
 
 

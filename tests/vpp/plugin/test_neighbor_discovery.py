@@ -1,6 +1,9 @@
 """Packets to the gateway: ND, presence of nodes, events about strangers."""
 
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 from scapy.layers.inet6 import (
@@ -17,6 +20,8 @@ from scapy.utils6 import in6_getnsma
 from vpp.plugin.gateway import ALICE_MAC, BOB_MAC, Gateway, stream, tagged
 
 pytestmark = pytest.mark.vpp
+
+EVENT_INTERVAL_SECONDS = 0.11
 
 LINK_LOCAL = "fe80::ff:fe00:11"
 
@@ -135,6 +140,16 @@ def test_stranger_is_reported_once(listening: Gateway, source: str, mac: str) ->
     assert more == []
 
 
+def test_stranger_is_reported_again_soon(listening: Gateway) -> None:
+    """A node that has just lost its service comes back at once: its packet is an attach trigger."""
+    frame = listening.uplink("2001:db8:1:99::5", mac="02:00:00:00:99:06")
+    for _ in range(4):
+        listening.send_whatever(listening.access, [frame])
+        [event] = listening.vpp.wait_for_events(1)
+        assert str(event.mac) == "02:00:00:00:99:06"
+        time.sleep(EVENT_INTERVAL_SECONDS)
+
+
 def test_stranger_on_vlan_is_reported_with_its_link(listening: Gateway) -> None:
     """The MAC before the tag, the index of the sub-interface."""
     frame = tagged(listening.uplink("2001:db8:1:99::5", mac="02:00:00:00:99:02"))
@@ -175,5 +190,41 @@ def test_cancelled_registration_ends_events(gateway: Gateway) -> None:
     api.want_mag_events(enable=True, pid=1)
     api.want_mag_events(enable=False, pid=1)
     frame = gateway.uplink("2001:db8:1:99::5", mac="02:00:00:00:99:04")
+    gateway.send_whatever(gateway.access, stream(frame))
+    assert gateway.vpp.wait_for_events(1, timeout=0.3) == []
+
+
+LISTENER = """
+import sys, time
+from vpp_papi import VPPApiClient
+client = VPPApiClient(bootstrapapi=True, server_address=sys.argv[1])
+client.connect("doomed")
+client.api.want_mag_events(enable=True, pid=1)
+print("listens", flush=True)
+time.sleep(60)
+"""
+
+
+def event_clients(gateway: Gateway) -> str:
+    """As `show mag` says."""
+    return gateway.vpp.cli("show mag").splitlines()[0].rsplit(", ", 1)[1]
+
+
+def test_client_that_dies_is_forgotten(gateway: Gateway) -> None:
+    """Nobody cancels its registration: the plugin does when VPP loses the connection."""
+    assert event_clients(gateway) == "0 event clients"
+    command = [sys.executable, "-W", "ignore", "-c", LISTENER, str(gateway.vpp.files.api_socket)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as doomed:
+        try:
+            assert doomed.stdout is not None
+            assert doomed.stdout.readline() == "listens\n"
+            assert event_clients(gateway) == "1 event clients"
+        finally:
+            doomed.kill()
+    # VPP may take the end of a connection for `nothing to read yet`; what it writes there fails.
+    frame = gateway.uplink("2001:db8:1:99::5", mac="02:00:00:00:99:05")
+    gateway.send_whatever(gateway.access, [frame])
+    gateway.vpp.wait_until(lambda: event_clients(gateway) == "0 event clients")
+    # its place may be another client's by now, who has asked for nothing
     gateway.send_whatever(gateway.access, stream(frame))
     assert gateway.vpp.wait_for_events(1, timeout=0.3) == []

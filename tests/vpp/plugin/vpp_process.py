@@ -124,6 +124,21 @@ class VppProcess(vpp_process.VppProcess):
         finally:
             client.transport.resume()
 
+    @contextlib.contextmanager
+    def workers_on_one_core(self) -> Iterator[None]:
+        """They take turns: while one of them runs, for milliseconds on end, no other does."""
+        tasks = Path(f"/proc/{self.pid}/task")
+        threads = [int(task.name) for task in tasks.iterdir() if _is_worker(task)]
+        assert len(threads) == self.workers
+        before = {thread: os.sched_getaffinity(thread) for thread in threads}
+        for thread in threads:
+            os.sched_setaffinity(thread, {min(os.sched_getaffinity(0))})
+        try:
+            yield
+        finally:
+            for thread, cores in before.items():
+                os.sched_setaffinity(thread, cores)
+
     def resident_kilobytes(self) -> int:
         """Memory of the process that is in RAM."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
@@ -145,6 +160,11 @@ class VppProcess(vpp_process.VppProcess):
             yield statistics
         finally:
             statistics.disconnect()
+
+    def received_packets(self, sw_if_index: int) -> int:
+        """What came in on an interface."""
+        with self.statistics() as statistics:
+            return sum(thread[sw_if_index]["packets"] for thread in statistics["/if/rx"])
 
     def error_counters(self) -> dict[str, int]:
         """Counters of our nodes as `node/name` since forget_counters, those at 0 left out."""
@@ -177,6 +197,10 @@ class VppProcess(vpp_process.VppProcess):
             with contextlib.suppress(queue.Empty):
                 found.append(self._events.get(timeout=0.05))
         return found
+
+
+def _is_worker(task: Path) -> bool:
+    return (task / "comm").read_text().startswith("vpp_wk")
 
 
 def _pretended_cores(run: Path, workers: int) -> tuple[str, ...]:
