@@ -9,6 +9,9 @@ import pytest
 
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
+from mag.wire.checksum import checksum
+from mag.wire.ethernet import EthernetFrame
+from mag.wire.icmpv6_error import ParameterProblem, ParameterProblemCode
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from mag.wire.options import MobileNodeIdentifierOption
@@ -28,6 +31,13 @@ pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
 ]
+_BLANK = bytes([6, 1, 13]) + bytes(13)
+BAD_PAYLOAD_PROTOCOL = (
+    _BLANK[:4]
+    + checksum(_BLANK, LMA_ADDRESS, PROXY_CARE_OF_ADDRESS).to_bytes(2, "big")
+    + _BLANK[6:]
+)
+"""A Heartbeat with TCP behind it."""
 CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF = 12, 13, 21, 39
 UDP = 17
@@ -88,6 +98,29 @@ def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
     assert [row["state"] for row in after] == ["active"]
     assert after[0]["home_network_prefixes"] == before[0]["home_network_prefixes"]
     attach(gateway, MN2_MAC)
+
+
+@pytest.mark.requirement("MH-09", "MH-11", "MH-21", "MH-22")
+def test_errors_travel_both_ways(gateway: GatewayProcess) -> None:
+    """A defective header is answered on the wire; a kernel without an LMA says so."""
+    with gateway.world_socket("core") as core:
+        gateway.inject(BAD_PAYLOAD_PROTOCOL)
+        frames = (EthernetFrame.decode(core.recv(2048)).payload for _ in range(50))
+        told = next(each for each in frames if each[6] == 58 and each[40] == 4)
+        assert told[41] == 0
+        assert int.from_bytes(told[44:48], "big") == 40
+        assert told[48 + 40 :] == BAD_PAYLOAD_PROTOCOL
+    gateway.from_node(MN1_MAC, datagram("fe80::1"))
+    update = gateway.next_update()
+    quoted = IPv6Packet(PROXY_CARE_OF_ADDRESS, LMA_ADDRESS, 135, update.data).encode()
+    problem = ParameterProblem(ParameterProblemCode.UNRECOGNIZED_NEXT_HEADER, 6, quoted)
+    gateway.inject(problem.encode(LMA_ADDRESS, PROXY_CARE_OF_ADDRESS), protocol=58)
+    wait_for(lambda: gateway.peer()["held_s"], "the LMA is left alone")
+    assert gateway.peer()["network_errors"] == {"parameter_problem (1)": 1}
+    assert [row["state"] for row in gateway.bindings()] == ["registering"]
+    gateway.answer(gateway.lma.answer(update))
+    wait_for(lambda: gateway.bindings()[0]["state"] == "active", "the late answer counts")
+    assert not gateway.peer()["held_s"]
 
 
 @pytest.mark.requirement("RA-05", "FWD-09", "RTX-02", "RTX-05")

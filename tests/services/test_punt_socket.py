@@ -166,7 +166,7 @@ def solicitation(hop_limit: int = 255) -> bytes:
 def transport_of(world: World) -> tuple[PuntTransport, list[tuple[bytes, IPv6Address]]]:
     transport = PuntTransport(world.punt, MAG, core_interfaces=("core",), lma_addresses=(LMA,))
     messages: list[tuple[bytes, IPv6Address]] = []
-    transport.open(lambda data, source: messages.append((data, source)))
+    transport.open(lambda data, source: messages.append((data, source)), lambda *_: None)
     return transport, messages
 
 

@@ -76,7 +76,9 @@ class AdaptersBench:
         for record in (*TUNNELS, *ACCESS_LINKS):
             self.reconciler.want(record)
         await self.resync()
-        self.adapters.transport.open(lambda data, source: self.messages.append((data, source)))
+        self.adapters.transport.open(
+            lambda data, source: self.messages.append((data, source)), lambda *_: None
+        )
         for port in self.adapters.ports.values():
             port.open(self.signals.append)
 

@@ -14,10 +14,10 @@ from mag.dataplane.fake import FakeDataplane
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.access_link import AccessLinkError
 from mag.services.link_monitor import LinkState
-from mag.services.mobility_transport import ReceiveMessage
+from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.services.node_signal import NodeSignal
 from mag.services.policy_store import ConfiguredPolicyStore
-from mag.wire.iana import MobilityHeaderType
+from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
 from support.fake_lma import FakeLma
 
 Value = TypeVar("Value")
@@ -72,17 +72,27 @@ class FakeTransport:
         self.sent_to: list[IPv6Address] = []
         """Where each of them went."""
         self.heartbeats: list[bytes] = []
+        self.icmpv6: list[bytes] = []
         self.reached: set[IPv6Address] = set()
         self._lmas = {lma.address: lma}
         self._receive: ReceiveMessage | None = None
 
-    def open(self, receive: ReceiveMessage) -> None:
+    def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
         self._receive = receive
+        self.report_error = receive_error
 
     def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
         self.reached = set(lma_addresses)
 
-    def send(self, data: bytes, destination: IPv6Address) -> bool:
+    def send(
+        self,
+        data: bytes,
+        destination: IPv6Address,
+        next_header: int = IP_PROTOCOL_MOBILITY_HEADER,
+    ) -> bool:
+        if next_header != IP_PROTOCOL_MOBILITY_HEADER:
+            self.icmpv6.append(data)
+            return True
         if data[MH_TYPE_OFFSET] == MobilityHeaderType.HEARTBEAT:
             self.heartbeats.append(data)
             return True

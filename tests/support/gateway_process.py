@@ -419,6 +419,11 @@ class GatewayProcess:
         """What `mag show bindings` reads."""
         return self._ask(AdminClient.bindings)
 
+    def peer(self) -> Document:
+        """What `mag show peers` reads of the LMA."""
+        (row,) = self._ask(AdminClient.peers)
+        return row
+
     def discarded(self, reason: str) -> int:
         """Messages discarded for this reason."""
         count: int = self.counters()["discarded"].get(reason, 0)

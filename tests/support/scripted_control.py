@@ -57,6 +57,8 @@ PEER_ROW: Document = {
     "lma_address": "2001:db8:0:b::1",
     "serving_bindings": 1,
     "waiting_updates": 7,
+    "held_s": 21.4,
+    "network_errors": {"parameter_problem (1)": 2},
     "last_heard_s": None,
     "heartbeat": {"state": "reachable", "is_refused": False, "restarts_seen": 2},
     "requests": {

@@ -62,7 +62,7 @@ def peers(rows: list[Document]) -> Iterable[RenderableType]:
                 row["lma"],
                 row["lma_address"],
                 row["serving_bindings"],
-                row["waiting_updates"],
+                _waiting(row),
                 _heartbeat(row["heartbeat"]),
                 "never" if row["last_heard_s"] is None else row["last_heard_s"],
                 kind,
@@ -71,6 +71,11 @@ def peers(rows: list[Document]) -> Iterable[RenderableType]:
                 ", ".join(answers) or "-",
             )
     yield table
+
+
+def _waiting(row: Document) -> str:
+    held = f", held for {row['held_s']:.0f} s" if row["held_s"] else ""
+    return f"{row['waiting_updates']}{held}"
 
 
 def _heartbeat(liveness: Document) -> str:

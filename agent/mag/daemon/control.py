@@ -24,6 +24,7 @@ from mag.dataplane.base import (
 )
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer
+from mag.protocol.network_errors import name_of
 from mag.protocol.request import RequestKind
 from mag.services.event_log import text_of_mn_id
 from mag.services.gateway_control import (
@@ -296,13 +297,18 @@ class Control:
         }
 
     def _peer_row(self, peer: LmaPeer) -> Document:
-        heard_s = peer.last_heard_at and self._gateway.pump.now() - peer.last_heard_at
+        now = self._gateway.pump.now()
+        heard_s = peer.last_heard_at and now - peer.last_heard_at
         return {
             "lma": self._lma(peer.address),
             "lma_address": str(peer.address),
             "serving_bindings": peer.serving_bindings,
             "last_heard_s": heard_s and round(heard_s, 1),
             "waiting_updates": len(peer.updates),
+            "held_s": round(peer.updates.held_s(now), 1),
+            "network_errors": {
+                name_of(error): count for error, count in peer.network_errors.items()
+            },
             "quirks_applied": dict(peer.quirks_applied),
             "heartbeat": {
                 "state": peer.liveness.state.value,

@@ -223,6 +223,12 @@ def _registering(about: Circumstances) -> Explanation:
         wait = duration(about.permitted_at - about.now)
         sentence = f"the rate limit holds its Proxy Binding Update back for another {wait}"
         return _without_service(about, Reason.RATE_LIMITED, sentence)
+    if (held_s := about.peer.updates.held_s(about.now)) > 0.0:
+        sentence = (
+            f"what has the address of {about.lma} does not know Mobility Headers (ICMPv6 Parameter "
+            f"Problem) and is not asked for another {duration(held_s)}"
+        )
+        return _without_service(about, Reason.LMA_UNREACHABLE, sentence)
     if entry.binding_id in about.peer.updates:
         sentence = (
             f"its Proxy Binding Update is one of {len(about.peer.updates)} that wait for the pace "

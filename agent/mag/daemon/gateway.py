@@ -215,7 +215,7 @@ class Gateway:
             self.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
         for name in self.ports:
             self.forwarding.want_link(self.access_link(name))
-        self.transport.open(self._receive_message)
+        self.transport.open(self._receive_message, self._receive_error)
         await self._restore()
         await self._take_over_packet_path()
         for port in self.ports.values():
@@ -318,6 +318,12 @@ class Gateway:
 
     def _receive_message(self, data: bytes, source: IPv6Address) -> None:
         self.core.receive_message(data, source, self.pump.now())
+        self.pump.wake()
+
+    def _receive_error(
+        self, error: tuple[int, int], quoted: bytes, destination: IPv6Address
+    ) -> None:
+        self.core.receive_error(error, quoted, destination, self.pump.now())
         self.pump.wake()
 
     def _forwarding_ready(self, binding_id: int) -> None:

@@ -69,7 +69,7 @@ class Pump:
 
     def _send(self, messages: list[OutgoingMessage]) -> None:
         for message in messages:
-            self._transport.send(message.data, message.destination)
+            self._transport.send(message.data, message.destination, message.next_header)
 
     def _rearm(self) -> None:
         if self._timer is not None:

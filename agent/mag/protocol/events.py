@@ -267,6 +267,15 @@ class PeerReachable:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerUnable:
+    """An LMA, or what has its address, does not know Mobility Headers (RFC 6275 §11.3.5)."""
+
+    lma_address: IPv6Address
+    retry_in_s: float
+    """Nothing is asked of it until then, unless it shows that it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerRemoved:
     """An LMA that is no longer configured has no binding of ours left."""
 
@@ -304,6 +313,7 @@ Event = (
     | MessageDiscarded
     | BindingErrorReceived
     | QuirkApplied
+    | PeerUnable
     | PeerUnreachable
     | PeerReachable
     | PeerRemoved

@@ -62,6 +62,8 @@ class LmaPeer:
     """PBAs that completed a request, by its kind and their status."""
     senders: dict[int, int] = field(default_factory=dict)
     """By sequence number, the binding that sent it last: at most 65536."""
+    network_errors: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """ICMPv6 errors that came back for what we sent it, by type and code."""
     quirks_applied: Counter[str] = field(default_factory=Counter)
     """How often each of `settings.quirks` made a difference, by field name."""
     updates: UpdateLane = field(init=False)

@@ -15,6 +15,7 @@ from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.dismissals import Dismissals
+from mag.protocol.error_answers import ErrorAnswers
 from mag.protocol.events import (
     AttachmentRefused,
     BindingErrorReceived,
@@ -29,11 +30,11 @@ from mag.protocol.gateway_address import GatewayAddresses
 from mag.protocol.heartbeats import Heartbeats
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.lma_settings import LmaSettings
+from mag.protocol.network_errors import NetworkErrors
 from mag.protocol.number_series import NumberSeries
 from mag.protocol.ordering import OrderingMarks
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.protocol.policy_profile import PolicyProfile
-from mag.protocol.rate_limit import TokenBucket
 from mag.protocol.registration import BindingTimer, LossReason, RegistrationInput
 from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.replies import Replies
@@ -48,13 +49,9 @@ from mag.protocol.withdrawals import Withdrawals
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
-from mag.wire.buffer import UnknownMobilityHeaderType, WireError
+from mag.wire.buffer import WireError
 from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import BindingErrorStatus
-
-BINDING_ERRORS_PER_S: Final = 10.0
-BINDING_ERROR_BURST: Final = 10
-"""RFC 6275 §9.3.3 limits Binding Errors as ICMPv6 errors are; RFC 4443 suggests 10 a second."""
 
 READVERTISEMENTS_PER_S: Final = 500.0
 """Router Advertisements to nodes after a change of what they say."""
@@ -161,13 +158,16 @@ class MobileAccessGateway:
             settings.heartbeat,
             self.peers,
             restart_counter=restart_counter,
-            send=self._answer,
+            send=self._send_heartbeat,
             emit=emit,
             on_restart=self._register_again,
         )
-        self._binding_errors = TokenBucket(per_s=BINDING_ERRORS_PER_S, burst=BINDING_ERROR_BURST)
         self._other_messages: list[OutgoingMessage] = []
         """Those that are no PBUs."""
+        self._error_answers = ErrorAnswers(
+            settings.proxy_care_of_address, self._other_messages.append
+        )
+        self._network_errors = NetworkErrors(self.binding_update_list, emit)
 
     def begin(self, now: float) -> None:
         """Start of service: tell the LMAs whether we have lost our bindings."""
@@ -391,9 +391,9 @@ class MobileAccessGateway:
             message = mobility_header.decode(data, source, self.settings.proxy_care_of_address)
         except WireError as error:
             self._discard(error.reason, source)
-            if isinstance(error, UnknownMobilityHeaderType):
-                self._answer_with_binding_error(source, now)
+            self._error_answers.answer(error, data, source, now)
             return
+        peer.updates.release()  # what sends Mobility Headers knows them
         match message:
             case ProxyBindingAcknowledgement():
                 self._gates.receive(message, peer, now)
@@ -408,10 +408,26 @@ class MobileAccessGateway:
             case _:
                 self._discard(DiscardReason.UNEXPECTED_TYPE, source)
 
+    def receive_error(
+        self, error: tuple[int, int], quoted: bytes, lma_address: IPv6Address, now: float
+    ) -> None:
+        """An ICMPv6 error came back for a Mobility Header of ours (RFC 6275 §11.3.5).
+
+        error: type and code. quoted: the beginning of that Mobility Header. lma_address: whom it
+        was for. Raises nothing for bad input.
+        """
+        peer = self.peers.get(lma_address)
+        if peer is None:
+            self._discard(DiscardReason.UNKNOWN_PEER, lma_address)
+        else:
+            hold_s = self.settings.max_bindack_timeout_s
+            self._network_errors.receive(peer, error, quoted, now, hold_s)
+
     def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
         """Everything that is to go out now, timestamped with `utc`, seconds since 1970."""
-        others, self._other_messages = self._other_messages, []
-        return others + self._machine.messages_to_send(now, utc)
+        messages = self._other_messages + self._machine.messages_to_send(now, utc)
+        self._other_messages.clear()
+        return messages
 
     # Time and events
 
@@ -489,12 +505,7 @@ class MobileAccessGateway:
         self.discarded[reason] += 1
         self._events.append(MessageDiscarded(reason, source))
 
-    def _answer_with_binding_error(self, source: IPv6Address, now: float) -> None:
-        if not self._binding_errors.take(now):
-            return
-        self._answer(BindingError(BindingErrorStatus.UNRECOGNIZED_MH_TYPE), source)
-
-    def _answer(self, message: BindingError | Heartbeat, destination: IPv6Address) -> None:
+    def _send_heartbeat(self, message: Heartbeat, destination: IPv6Address) -> None:
         ours = self.settings.proxy_care_of_address
         data = mobility_header.encode(message, ours, destination)
         self._other_messages.append(OutgoingMessage(data, ours, destination))

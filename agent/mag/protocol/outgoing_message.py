@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER
+
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One Mobility Header message, to go into an IPv6 packet with Next Header 135."""
+    """A Mobility Header message, or an ICMPv6 error about one, to go into an IPv6 packet."""
 
     data: bytes
     source: IPv6Address
     destination: IPv6Address
+    next_header: int = IP_PROTOCOL_MOBILITY_HEADER

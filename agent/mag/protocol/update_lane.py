@@ -24,6 +24,7 @@ class UpdateLane:
         self._urgent: OrderedDict[int, None] = OrderedDict()
         self._others: OrderedDict[int, None] = OrderedDict()
         self._urgent_in_a_row = 0
+        self._held_until: float | None = None
 
     def __len__(self) -> int:
         return len(self._urgent) + len(self._others)
@@ -48,14 +49,35 @@ class UpdateLane:
         self._urgent.pop(binding_id, None)
         self._others.pop(binding_id, None)
 
+    def hold(self, until: float) -> None:
+        """Give none before that moment, however many wait."""
+        self._held_until = until
+
+    def release(self) -> None:
+        """Hold them no longer."""
+        self._held_until = None
+
+    def is_held(self, now: float) -> bool:
+        """Whether nothing goes to the LMA, whatever waits."""
+        return self.held_s(now) > 0.0
+
+    def held_s(self, now: float) -> float:
+        """For how long nothing goes to the LMA; 0 if it does."""
+        return 0.0 if self._held_until is None else max(0.0, self._held_until - now)
+
     def take(self, now: float) -> Iterator[int]:
         """Those that may go now; each is out of the lane when it is given."""
+        if self.is_held(now):
+            return
+        self._held_until = None
         while len(self) and self._bucket.take(now):
             yield self._next()
 
     def get_timer(self) -> float | None:
         """When the next one may go; None if none has to wait."""
-        return self._bucket.ready_at if len(self) else None
+        if not len(self):
+            return None
+        return self._bucket.ready_at if self._held_until is None else self._held_until
 
     def _next(self) -> int:
         is_turn_of_others = self._others and self._urgent_in_a_row >= URGENT_IN_A_ROW

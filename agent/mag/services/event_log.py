@@ -29,6 +29,7 @@ from mag.protocol.events import (
     PeerReachable,
     PeerRemoved,
     PeerRestarted,
+    PeerUnable,
     PeerUnreachable,
     ProbeNode,
     ProxyBindingAcknowledgementReceived,
@@ -118,6 +119,7 @@ def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
             | TunnelUnwanted()
             | BindingErrorReceived()
             | QuirkApplied()
+            | PeerUnable()
             | PeerUnreachable()
             | PeerReachable()
             | PeerRemoved()
@@ -163,6 +165,7 @@ _LEVELS: Final[Mapping[type[Any], Level | Callable[[Any], Level]]] = {
     TunnelUnwanted: Level.INFO,
     BindingErrorReceived: Level.WARNING,
     QuirkApplied: Level.WARNING,
+    PeerUnable: Level.ERROR,
     PeerUnreachable: Level.ERROR,
     PeerReachable: Level.INFO,
     PeerRemoved: Level.INFO,
@@ -191,6 +194,7 @@ _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
         {"status": event.status},
     ),
     QuirkApplied: lambda event: ("lma_quirk_applied", {"quirk": event.quirk}),
+    PeerUnable: lambda event: ("lma_unable", {"retry_in_s": event.retry_in_s}),
     PeerUnreachable: lambda event: ("lma_unreachable", {"missed": event.missed}),
     PeerReachable: lambda _: ("lma_reachable", {}),
     PeerRemoved: lambda _: ("lma_removed", {}),

@@ -110,8 +110,15 @@ class _Collector(Collector):
         waiting = GaugeMetricFamily(
             "mag_pbu_waiting", "PBUs that the pace of their LMA keeps waiting", labels=["lma"]
         )
+        errors = CounterMetricFamily(
+            "mag_lma_network_errors",
+            "ICMPv6 errors that came back for what was sent",
+            labels=["lma", "type", "code"],
+        )
         for peer in self._sources.gateway.peers.values():
             lma = self._lma(peer.address)
+            for error, count in peer.network_errors.items():
+                errors.add_metric([lma, *map(str, error)], count)
             waiting.add_metric([lma], len(peer.updates))
             for quirk, count in peer.quirks_applied.items():
                 quirks.add_metric([lma, quirk], count)
@@ -121,7 +128,7 @@ class _Collector(Collector):
                 again.add_metric([lma, kind.value], count)
             for (kind, status), count in peer.answered.items():
                 answered.add_metric([lma, kind.value, str(status)], count)
-        yield from (sent, again, waiting, answered, quirks)
+        yield from (sent, again, waiting, answered, quirks, errors)
 
     def _liveness(self) -> Iterable[Metric]:
         up = GaugeMetricFamily(

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 from struct import Struct
 from typing import Final
 
-from mag.services.mobility_transport import ReceiveMessage
+from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.services.punt_socket import PuntSocket
 from mag.wire.checksum import checksum
 from mag.wire.errors import WireError
@@ -46,8 +46,8 @@ class PuntTransport:
         """Messages that are not for us, and punted packets that are nobody's, by reason."""
         return self._not_for_us + self._punt.discarded
 
-    def open(self, receive: ReceiveMessage) -> None:
-        """Begin to receive; the punt socket is open."""
+    def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
+        """Begin to receive; the punt socket is open. ICMPv6 errors stay with VPP."""
         self._receive = receive
         self._punt.on_losses(self._note_losses)
         for name in self._core_interfaces:
@@ -70,9 +70,14 @@ class PuntTransport:
         self._lma_addresses = frozenset(lma_addresses)
         self._resolve(new)
 
-    def send(self, data: bytes, destination: IPv6Address) -> bool:
+    def send(
+        self,
+        data: bytes,
+        destination: IPv6Address,
+        next_header: int = IP_PROTOCOL_MOBILITY_HEADER,
+    ) -> bool:
         """Send one message; False if VPP did not take it, which retransmission meets."""
-        packet = IPv6Packet(self._address, destination, IP_PROTOCOL_MOBILITY_HEADER, data)
+        packet = IPv6Packet(self._address, destination, next_header, data)
         is_sent = self._punt.send_routed(self._core_interfaces[0], packet.encode())
         self.send_failures += not is_sent
         return is_sent
