@@ -179,6 +179,14 @@ State = RegistrationState
             ["rate limit", "another 0.4 s"],
         ),
         (
+            circumstances(
+                entry(State.REJECTED, last_status=156), remarks=REJECTED, next_request_at=None
+            ),
+            Reason.REJECTED,
+            False,
+            ["as soon as our clock is in step"],
+        ),
+        (
             circumstances(entry(State.REGISTERING), peer=crowded(waiting=3)),
             Reason.RATE_LIMITED,
             False,

@@ -17,6 +17,7 @@ from mag.services.link_monitor import LinkState
 from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.services.node_signal import NodeSignal
 from mag.services.policy_store import ConfiguredPolicyStore
+from mag.services.system_clock import ClockReading
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
 from support.fake_lma import FakeLma
 
@@ -206,6 +207,7 @@ class FakeWorld:
         """Access links that cannot be opened."""
         self.link_failures: list[OSError] = []
         """What the link monitor fails with when it is started, once each."""
+        self.clock = ClockReading(is_synchronized=True)
 
     def adapters(self) -> Adapters:
         return Adapters(
@@ -215,6 +217,7 @@ class FakeWorld:
             ports=dict(self.ports),
             make_port=self._make_port,
             link_states=self._link_states,
+            read_clock=lambda: self.clock,
         )
 
     def _make_port(self, interface: str, hears_unknown_sources: bool) -> FakePort:

@@ -26,6 +26,13 @@ STATUS: Document = {
     "is_serving": True,
     "bindings": 1,
     "drain": {"is_active": False, "sessions": 0, "remaining": 0},
+    "clock": {
+        "state": "in_step",
+        "is_synchronized": True,
+        "estimated_error_s": 0.0012,
+        "maximum_error_s": 0.05,
+        "reason": "",
+    },
     "journal": {
         "path": "/var/lib/mag/journal.db",
         "trouble": "",

@@ -175,7 +175,7 @@ def statuses(documents: list[Document]) -> Iterable[RenderableType]:
     """The gateways themselves."""
     table = _table(
         "gateway", "version", "state", "packet path", "proxy care-of address", "uptime s",
-        "bindings", "drain", "journal",
+        "bindings", "clock", "drain", "journal",
     )  # fmt: skip
     for document in documents:
         drain = document["drain"]
@@ -188,10 +188,18 @@ def statuses(documents: list[Document]) -> Iterable[RenderableType]:
             document["proxy_care_of_address"],
             document["uptime_s"],
             document["bindings"],
+            _clock(document["clock"]),
             f"{drain['remaining']} of {drain['sessions']} left" if drain["is_active"] else "-",
             _journal(document["journal"]),
         )
     yield table
+
+
+def _clock(clock: Document) -> str:
+    state = clock["state"].replace("_", " ")
+    if clock["is_synchronized"] is None:
+        return f"{state}: {clock['reason']}"
+    return f"{state}, error {clock['estimated_error_s']:.3g} s"
 
 
 def _journal(journal: Document | None) -> str:

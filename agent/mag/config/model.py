@@ -72,6 +72,15 @@ class PresenceMethod(StrEnum):
     """The access network tells of every departure: it takes the link down, or `mag detach`."""
 
 
+class ClockPolicy(StrEnum):
+    """What is asked of the clock that timestamps are made with (RFC 5213 §5.5)."""
+
+    REQUIRE = "require"
+    """The gateway does not start while it is not in step."""
+    WARN = "warn"
+    IGNORE = "ignore"
+
+
 class QuirksSection(Section):
     """How an LMA departs from the RFCs."""
 
@@ -147,6 +156,9 @@ class ProtocolSection(Section):
     """None: the RFC's, or initial_bindack_timeout_s if that is longer."""
     timestamp_based_approach_in_use: Switch = _DEFAULTS.timestamp_based_approach_in_use
     mobile_node_generated_timestamp_in_use: Switch = False
+    clock: ClockPolicy = ClockPolicy.WARN
+    max_clock_error_s: Annotated[float, Between(0.001, 10)] = 0.15
+    """Beyond it timestamps order nothing: half the time in which a node reconnects (§5.5)."""
     fixed_mag_link_local_address: LinkLocalAddressOrNone = _DEFAULTS.fixed_mag_link_local_address
     """`::`: LMAs give one to each session (RFC 5213 §6.8)."""
     fixed_mag_link_layer_address: LinkLayerAddress = _DEFAULTS.fixed_mag_link_layer_address

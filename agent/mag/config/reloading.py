@@ -68,6 +68,8 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("protocol", "refresh_fraction"): "from the next acknowledgement of each binding",
     ("protocol", "initial_bindack_timeout_s"): _NEXT_REQUEST,
     ("protocol", "max_bindack_timeout_s"): _NEXT_REQUEST,
+    ("protocol", "clock"): "at once; `require` asks at the next start",
+    ("protocol", "max_clock_error_s"): "at once",
     ("protocol", "max_bindings"): "for new nodes; bindings beyond it stay",
     ("router_advertisement", "max_interval_s"): _NEXT_ADVERTISEMENT,
     ("router_advertisement", "min_interval_s"): _NEXT_ADVERTISEMENT,

@@ -66,6 +66,7 @@ class Control:
             "bindings": len(gateway.core.binding_update_list),
             "drain": self._drain.status(),
             "reloads": dict(gateway.reloads),
+            "clock": {"state": gateway.clock.state.value, **asdict(gateway.clock.reading)},
             "journal": self._journal(),
         }
 

@@ -10,6 +10,7 @@ from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer, PeerState
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.services.event_log import text_of_mn_id
+from mag.wire.iana import BindingStatus
 
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
@@ -247,7 +248,11 @@ def _registering(about: Circumstances) -> Explanation:
 
 
 def _rejected(about: Circumstances) -> Explanation:
-    sentence = f"{_last_rejection(about)}; {about.next_try}"
+    is_clock_waited_for = about.next_request_at is None and (
+        about.entry.last_status == BindingStatus.TIMESTAMP_MISMATCH
+    )
+    next_try = "asked again as soon as our clock is in step" if is_clock_waited_for else None
+    sentence = f"{_last_rejection(about)}; {next_try or about.next_try}"
     return _without_service(about, Reason.REJECTED, sentence)
 
 

@@ -21,6 +21,7 @@ import structlog
 
 from mag.config.model import Configuration, ShutdownPolicy
 from mag.daemon.attachments import Attachments
+from mag.daemon.clock_watch import ClockState, ClockWatch
 from mag.daemon.forwarding import Forwarding
 from mag.daemon.histories import Histories
 from mag.daemon.node_waker import NodeWaker
@@ -73,6 +74,7 @@ from mag.services.log_limiter import LogLimiter
 from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
+from mag.services.system_clock import ClockReading, read_system_clock
 
 LINK_MONITOR_RETRY_S: Final = 1.0
 
@@ -100,6 +102,7 @@ class Adapters:
     ) = None
     """For a packet path that may go and come back: restores it and tells of it, with what it is
     called with."""
+    read_clock: Callable[[], ClockReading] = read_system_clock
     idle_s: IdleTime | None = None
     """For a packet path that keeps to itself what nodes answer: when it heard them last."""
 
@@ -190,6 +193,9 @@ class Gateway:
             idle_s=adapters.idle_s,
             tasks=tasks,
         )
+        self.clock = ClockWatch(
+            adapters.read_clock, configuration.protocol, note=self.note, tell=self._clock_is
+        )
         self.metrics = Metrics(
             Sources(
                 gateway=core,
@@ -200,6 +206,7 @@ class Gateway:
                 attachments_refused=self.attachments.refused,
                 dataplane_failures=self.forwarding.failures,
                 reloads=self.reloads,
+                clock=lambda: (self.clock.state is ClockState.IN_STEP, self.clock.reading),
                 is_draining=lambda: self.attachments.is_draining,
             )
         )
@@ -207,8 +214,10 @@ class Gateway:
     async def open(self) -> None:
         """Take up service.
 
-        Raises DataplaneError, TransportError or AccessLinkError; `close` undoes what was done.
+        Raises ClockError, DataplaneError, TransportError or AccessLinkError; `close` undoes what
+        was done.
         """
+        self.clock.demand()
         await self.dataplane.open()
         self._has_dataplane = True
         for what in (await self.dataplane.status()).missing:
@@ -228,6 +237,7 @@ class Gateway:
         self.pump.wake()
         self._background = [self._tasks.create_task(self.forwarding.run())]
         self.watch_links()
+        self.clock.open()
         if self._keep_connected is not None:
             restoring = self._keep_connected(self._resync, self.note)
             self._background.append(self._tasks.create_task(restoring))
@@ -282,6 +292,7 @@ class Gateway:
             whatever_happens.callback(self.transport.close)
             whatever_happens.push_async_callback(self.journal.close)
             whatever_happens.callback(self.pump.close)
+            whatever_happens.callback(self.clock.close)
             whatever_happens.callback(self.presence.close)
             whatever_happens.callback(self.waker.close)
             for port in self.ports.values():
@@ -324,6 +335,10 @@ class Gateway:
         self, error: tuple[int, int], quoted: bytes, destination: IPv6Address
     ) -> None:
         self.core.receive_error(error, quoted, destination, self.pump.now())
+        self.pump.wake()
+
+    def _clock_is(self, in_step: bool) -> None:
+        self.core.clock_is(in_step=in_step, now=self.pump.now())
         self.pump.wake()
 
     def _forwarding_ready(self, binding_id: int) -> None:

@@ -138,6 +138,7 @@ class Reconfiguration:
         gateway.core.reconfigure(new.protocol_settings(), new.lma_settings(), now)
         gateway.transport.reach(gateway.core.peers)
         gateway.policy.reconfigure(new.policy_directory)
+        gateway.clock.reconfigure(new.protocol)
         turns = Turns(gateway.core.peers)
         for each in effects:
             if each.profile is not None:

@@ -15,6 +15,7 @@ import structlog
 from mag import __version__
 from mag.config.model import Configuration
 from mag.daemon.assembly import assemble
+from mag.daemon.clock_watch import ClockError
 from mag.daemon.control import Control
 from mag.daemon.garbage import short_searches
 from mag.daemon.gateway import Gateway
@@ -131,7 +132,7 @@ async def _serve_alone(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> 
         gateway.note(LogEntry("gateway_started", Level.INFO, {"version": __version__}))
         await stop.wait()
         gateway.note(LogEntry("gateway_stopping", Level.INFO, {}))
-    except (DataplaneError, TransportError, AccessLinkError) as error:
+    except (ClockError, DataplaneError, TransportError, AccessLinkError) as error:
         code = _cannot_start(error)
     finally:
         is_clean = await _leave(gateway, api)

@@ -30,7 +30,7 @@ def write_gateway_config(
                 for node in plan.nodes
             }
         },
-        "protocol": dict(plan.protocol),
+        "protocol": {"clock": "ignore", **plan.protocol},  # all of the lab share one
         "dataplane": packet_path.gateway_section(gateway.name),
         "admin": {"socket": gateway_socket(gateway.name)},
         "journal": {"path": GATEWAY_RUN_DIRECTORY / f"{gateway.name}.journal"},

@@ -423,6 +423,13 @@ class MobileAccessGateway:
             hold_s = self.settings.max_bindack_timeout_s
             self._network_errors.receive(peer, error, quoted, now, hold_s)
 
+    def clock_is(self, *, in_step: bool, now: float) -> None:
+        """Whether `utc` follows the domain's time; taken as granted until it is said.
+
+        Without that nothing is asked again after status 156 (§6.9.1.2(9)).
+        """
+        self._replies.clock_is(in_step=in_step, now=now)
+
     def messages_to_send(self, now: float, utc: float) -> list[OutgoingMessage]:
         """Everything that is to go out now, timestamped with `utc`, seconds since 1970."""
         messages = self._other_messages + self._machine.messages_to_send(now, utc)

@@ -181,6 +181,10 @@ class RegistrationMachine:
         self._presence.end(entry)
         self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)
 
+    def disarm(self, entry: BindingUpdateListEntry) -> None:
+        """Nothing of the binding's registration is due until something happens."""
+        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+
     def permit(self, entry: BindingUpdateListEntry) -> None:
         """The rate limit lets the entry's waiting PBU go."""
         self._queue.permit(entry)

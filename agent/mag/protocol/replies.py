@@ -23,6 +23,7 @@ from mag.protocol.request import OutstandingRequest, RequestKind
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.settings import ProtocolSettings
 from mag.protocol.status_reaction import Pace, StatusReaction, reaction_to
+from mag.protocol.turns import Turns
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.iana import BindingStatus, HandoffIndicator, status_name
 
@@ -48,6 +49,18 @@ class Replies:
         self._service = service
         self._addresses = addresses
         self._emit = emit
+        self._is_clock_in_step = True
+
+    def clock_is(self, *, in_step: bool, now: float) -> None:
+        """Our clock is, or is not, that of the domain; what has waited for it goes on in turn."""
+        was_in_step, self._is_clock_in_step = self._is_clock_in_step, in_step
+        if was_in_step or not in_step:
+            return
+        turns = Turns(self._peers)
+        for entry in self._list:
+            is_refused = entry.state is RegistrationState.REJECTED
+            if is_refused and entry.last_status == BindingStatus.TIMESTAMP_MISMATCH:
+                self._machine.arm(entry, now + turns.next_s(entry.lma_address))
 
     def reconfigure(self, settings: ProtocolSettings) -> None:
         """Use these from the next answer on."""
@@ -185,7 +198,9 @@ class Replies:
             # What was to be extended is no more.
             entry.request = replace(entry.request, handoff_indicator=HandoffIndicator.UNKNOWN)
         retry_in_s = self._retry_in_s(entry, reaction.pace)
-        if retry_in_s is not None:
+        if retry_in_s is None:
+            self._machine.disarm(entry)
+        else:
             self._machine.arm(entry, now + retry_in_s)
         self._emit(BindingRejected(snapshot(entry), status, reason, retry_in_s))
 
@@ -193,7 +208,9 @@ class Replies:
         match pace:
             case Pace.NEVER:
                 return None
-            case Pace.SLOW:
+            case Pace.IN_STEP if not self._is_clock_in_step:
+                return None
+            case Pace.SLOW | Pace.IN_STEP:
                 return self._settings.max_bindack_timeout_s
             case Pace.AT_ONCE if entry.rejections == 1:
                 return 0.0

@@ -18,6 +18,8 @@ class Pace(Enum):
     """Immediately the first time, after the back-off from then on."""
     SLOW = "slow"
     """After MAX_BINDACK_TIMEOUT."""
+    IN_STEP = "in_step"
+    """Likewise, but not before our clock is in step."""
     NEVER = "never"
     """Not before an administrative action."""
 
@@ -51,9 +53,9 @@ _REACTIONS: Final[Mapping[int, StatusReaction]] = {
     BindingStatus.BCE_PBU_PREFIX_SET_DO_NOT_MATCH: StatusReaction(
         Pace.AT_ONCE, forget_prefixes=True
     ),
-    # 156 calls for clocks to be set right, which takes its time and is not ours to do; 157 is a
-    # race that a newer timestamp wins.
-    BindingStatus.TIMESTAMP_MISMATCH: StatusReaction(Pace.SLOW),
+    # 156 calls for clocks to be set right, which takes its time and is not ours to do
+    # (§6.9.1.2(9)); 157 is a race that a newer timestamp wins.
+    BindingStatus.TIMESTAMP_MISMATCH: StatusReaction(Pace.IN_STEP),
     BindingStatus.TIMESTAMP_LOWER_THAN_PREV_ACCEPTED: StatusReaction(Pace.AT_ONCE),
     BindingStatus.ADMINISTRATIVELY_PROHIBITED: _HOLD,
     BindingStatus.HOME_REGISTRATION_NOT_SUPPORTED: _HOLD,

@@ -15,6 +15,7 @@ from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.access_link import AccessLinkPort
 from mag.services.journal.base import Journal
 from mag.services.mobility_transport import MobilityTransport
+from mag.services.system_clock import ClockReading
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
 
@@ -33,6 +34,8 @@ class Sources:
     """Failed operations on the packet path, by operation."""
     reloads: Tally[str]
     """Of the configuration, by result."""
+    clock: Callable[[], tuple[bool, ClockReading]]
+    """Whether it is in step, and what was read of it."""
     is_draining: Callable[[], bool]
     """Whether nodes are given up and no others taken."""
 
@@ -143,6 +146,19 @@ class _Collector(Collector):
         yield from (up, restarts)
 
     def _operation(self) -> Iterable[Metric]:
+        is_in_step, reading = self._sources.clock()
+        yield GaugeMetricFamily(
+            "mag_clock_in_step", "1: timestamps can be trusted", value=int(is_in_step)
+        )
+        if reading.is_synchronized is not None:
+            yield GaugeMetricFamily(
+                "mag_clock_estimated_error_seconds",
+                "As adjtimex says",
+                value=reading.estimated_error_s,
+            )
+            yield GaugeMetricFamily(
+                "mag_clock_maximum_error_seconds", "As adjtimex says", value=reading.maximum_error_s
+            )
         yield _tally("mag_reloads", "Reloads of the configuration", "result", self._sources.reloads)
         yield GaugeMetricFamily(
             "mag_draining",
