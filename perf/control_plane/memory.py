@@ -25,7 +25,7 @@ from mag.dataplane.base import (
     Operation,
 )
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
-from mag.services.mobility_transport import ReceiveMessage
+from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.wire.iana import MobilityHeaderType
 from perf.control_plane.core import AT_ONCE, attach_all
 from perf.control_plane.measurement import Measurement
@@ -114,11 +114,11 @@ class TemplateTransport:
         self._lma = TemplateLma()
         self._receive: ReceiveMessage | None = None
 
-    def open(self, receive: ReceiveMessage) -> None:
+    def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
         """See MobilityTransport."""
         self._receive = receive
 
-    def send(self, data: bytes, destination: IPv6Address) -> bool:
+    def send(self, data: bytes, destination: IPv6Address, next_header: int) -> bool:
         """The answer arrives with the loop's next turn."""
         if data[_MH_TYPE_OFFSET] == MobilityHeaderType.BINDING_UPDATE and self._receive is not None:
             answer = self._lma.answer(data)

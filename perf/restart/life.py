@@ -34,7 +34,7 @@ from mag.dataplane.base import (
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.journal.binding_journal import BindingJournal
 from mag.services.journal.opening import open_journal
-from mag.services.mobility_transport import ReceiveMessage
+from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.wire.iana import MobilityHeaderType
 from perf.control_plane.core import AT_ONCE
 from perf.control_plane.memory import ForgetfulPort
@@ -89,14 +89,14 @@ class CountingTransport:
         self._lma = TemplateLma(place.lma_address, place.proxy_care_of_address)
         self._receive: ReceiveMessage | None = None
 
-    def open(self, receive: ReceiveMessage) -> None:
+    def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
         """See MobilityTransport; likewise below."""
         self._receive = receive
 
     def reach(self, lma_addresses: object) -> None:
         """Whoever it is."""
 
-    def send(self, data: bytes, destination: IPv6Address) -> bool:
+    def send(self, data: bytes, destination: IPv6Address, next_header: int) -> bool:
         if data[_MH_TYPE_OFFSET] == MobilityHeaderType.BINDING_UPDATE:
             self.updates += 1
             answer = self._lma.answer(data)

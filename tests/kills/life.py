@@ -103,7 +103,7 @@ class RemoteTransport(FakeTransport):
         super().__init__(world.lma)
         self._remote = remote
 
-    def send(self, data: bytes, destination: Any) -> bool:
+    def send(self, data: bytes, destination: Any, next_header: Any = None) -> bool:
         if data[MH_TYPE_OFFSET] != MobilityHeaderType.HEARTBEAT:
             self._remote("update", data)
             asyncio.get_running_loop().call_soon(self._fetch)
