@@ -27,7 +27,7 @@ from mag.dataplane.base import (
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.wire.iana import MobilityHeaderType
-from perf.control_plane.core import AT_ONCE, attach_all
+from perf.control_plane.core import AT_ANY_PACE, AT_ONCE, attach_all
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.nodes import LMA_ADDRESS, mac, mn_id
 from perf.control_plane.targets import OCTETS_PER_BINDING
@@ -71,7 +71,7 @@ async def _daemon_with(bindings: int) -> float:
     async with asyncio.TaskGroup() as tasks:
         settings = world.configuration.protocol_settings()
         rng = random.Random(1)  # noqa: S311 - the same spread in every run
-        core = MobileAccessGateway(settings, world.configuration.lma_settings(), rng)
+        core = MobileAccessGateway(settings, {LMA_ADDRESS: AT_ANY_PACE}, rng)
         gateway = Gateway(world.configuration, core, world.adapters(), tasks)
         await gateway.open()
         try:

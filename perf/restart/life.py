@@ -59,7 +59,8 @@ class Place:
         """A configuration file that serves everybody; `more`: further top-level keys."""
         return (
             f"proxy_care_of_address: {self.proxy_care_of_address}\n"
-            f"lmas: {{lma1: {{address: '{self.lma_address}'}}}}\n"
+            f"lmas: {{lma1: {{address: '{self.lma_address}', updates_per_s: 1000000, "
+            f"update_burst: 1000000}}}}\n"
             f"access_links: {{{self.access_interface}: {{}}}}\n"
             "policy: {default: {lma: lma1}}\n"
             f"dataplane: {{core_interfaces: [{self.core_interface}]}}\n"

@@ -4,8 +4,10 @@ import pytest
 
 from mag.protocol.events import BindingRejected
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.ordering import TICKS_PER_S
 from mag.protocol.registration import RegistrationState
 from mag.wire.iana import BindingStatus
+from mag.wire.options import TimestampOption
 from protocol.conftest import (
     LMA_ADDRESS,
     MN2,
@@ -13,18 +15,22 @@ from protocol.conftest import (
     UTC,
     attachment,
     establish,
+    make_gateway,
     of_type,
     profile,
     state,
 )
-from support.fake_lma import FakeLma
+from support.fake_lma import FakeLma, only_option, read_update, with_option
 
 SLOW_S = 32.0
 
 
 def refuse(gateway: MobileAccessGateway, lma: FakeLma, status: int, now: float = 0.0) -> None:
+    """The LMA's clock is an hour behind."""
     (message,) = gateway.messages_to_send(now, UTC + now)
-    gateway.receive_message(lma.answer(message, status=status), LMA_ADDRESS, now)
+    hour = TimestampOption(int((UTC + now - 3600) * TICKS_PER_S))
+    answer = lma.answer(message, status=status, change=lambda pba: with_option(pba, hour))
+    gateway.receive_message(answer, LMA_ADDRESS, now)
 
 
 @pytest.mark.requirement("PBA-18")
@@ -94,3 +100,27 @@ def test_node_that_leaves_while_the_clock_is_waited_for_is_forgotten(
     gateway.clock_is(in_step=True, now=2.0)
     assert len(gateway.binding_update_list) == 0
     assert gateway.get_timer() is None
+
+
+@pytest.mark.requirement("TS-10")
+@pytest.mark.parametrize("in_step", [True, False])
+def test_timestamp_that_another_gateway_has_used_too_is_followed_by_a_newer_one(
+    lma: FakeLma, in_step: bool
+) -> None:
+    """INT-07: 156 all the same, but the LMA's clock is ours."""
+    gateway = make_gateway()
+    gateway.clock_is(in_step=in_step, now=0.0)
+    gateway.attach(attachment(), profile(), 0.0)
+    (first,) = gateway.messages_to_send(0.0, UTC)
+    ticks = only_option(read_update(first), TimestampOption).ticks
+    theirs = TimestampOption(ticks + TICKS_PER_S // 4)
+    status = BindingStatus.TIMESTAMP_MISMATCH
+    refusal = lma.answer(first, status=status, change=lambda pba: with_option(pba, theirs))
+    gateway.receive_message(refusal, LMA_ADDRESS, 0.0)
+    gateway.handle_timer(0.0)
+    (second,) = gateway.messages_to_send(0.0, UTC)
+    assert only_option(read_update(second), TimestampOption).ticks == ticks + 1
+    refusal = lma.answer(second, status=status, change=lambda pba: with_option(pba, theirs))
+    gateway.receive_message(refusal, LMA_ADDRESS, 0.0)
+    assert gateway.get_timer() is not None
+    assert gateway.get_timer() >= 1.0  # an LMA that is never content is not asked in a loop

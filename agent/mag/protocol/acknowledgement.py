@@ -8,6 +8,7 @@ from typing import Final
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import DiscardReason
 from mag.protocol.lma_settings import LmaQuirks
+from mag.protocol.ordering import TICKS_PER_S
 from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
 from mag.protocol.request import OutstandingRequest
 from mag.wire.binding import ProxyBindingAcknowledgement
@@ -25,6 +26,8 @@ from mag.wire.options import (
 
 Faults = tuple[str, ...]
 """What is wrong with a reply: the name of the field of LmaQuirks that allows for it, or CHANGED."""
+TIMESTAMP_VALIDITY_WINDOW_TICKS: Final = int(0.3 * TICKS_PER_S)
+"""TimestampValidityWindow (RFC 5213 §9.1), by which an LMA lets clocks differ."""
 CHANGED: Final = "changed"
 """Another value than was sent; no quirk allows for that."""
 _SUBNET_ROUTER_ANYCAST: Final = IPv6Address("fe80::")
@@ -115,6 +118,19 @@ def timestamp_faults(
     if option is None:
         return ("no_timestamp_echo",)
     return () if option.ticks == request.timestamp_ticks else (CHANGED,)
+
+
+def shows_clocks_in_step(
+    acknowledgement: ProxyBindingAcknowledgement, request: OutstandingRequest
+) -> bool:
+    """Whether a reply that blames our clock brings a time that is ours all the same.
+
+    A timestamp is refused like that, too, when it equals one of another gateway (INT-07).
+    """
+    option = acknowledgement.first(TimestampOption)
+    if option is None or request.timestamp_ticks is None:
+        return False
+    return abs(option.ticks - request.timestamp_ticks) <= TIMESTAMP_VALIDITY_WINDOW_TICKS
 
 
 def echo_faults(

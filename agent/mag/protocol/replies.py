@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
-from mag.protocol.acknowledgement import Grant, read_grant
+from mag.protocol.acknowledgement import Grant, read_grant, shows_clocks_in_step
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.events import (
     BindingEstablished,
@@ -82,7 +82,10 @@ class Replies:
             self._machine.apply(entry, RegistrationInput.ACCEPTED, now)
         elif not acknowledgement.is_accepted:
             status = acknowledgement.status
-            self._reject(entry, reaction_to(status), status, status_name(status), now)
+            reaction = reaction_to(status)
+            if reaction.pace is Pace.IN_STEP and shows_clocks_in_step(acknowledgement, outstanding):
+                reaction = StatusReaction(Pace.AT_ONCE)  # a newer timestamp is all it takes
+            self._reject(entry, reaction, status, status_name(status), now)
         else:
             self._accept(entry, outstanding, read_grant(acknowledgement, outstanding), now)
 

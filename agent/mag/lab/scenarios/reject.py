@@ -145,6 +145,7 @@ class _Refusal:
         is_right = {
             Pace.AT_ONCE: retry_in_s == 0,
             Pace.SLOW: retry_in_s == _MAX_BINDACK_TIMEOUT_S,
+            Pace.IN_STEP: retry_in_s == 0,  # all of the lab have one clock (INT-07)
             Pace.BACK_OFF: retry_in_s is not None and 0 < retry_in_s <= _MAX_BINDACK_TIMEOUT_S,
         }
         if not is_right[pace]:
