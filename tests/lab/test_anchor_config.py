@@ -34,6 +34,13 @@ def test_left_out_nodes_and_gateways_mean_everybody(tmp_path: Path) -> None:
     assert settings.serves(b"anybody@anywhere")
     assert settings.gateways is None
     assert settings.lifetime_s == 3600
+    assert settings.timestamp_validity_window_s == 0.3
+
+
+def test_window_of_timestamps_may_be_another(tmp_path: Path) -> None:
+    path = tmp_path / "lma.yaml"
+    path.write_text(MINIMAL + "timestamp_validity_window_ms: 5000\n", encoding="utf-8")
+    assert load_anchor_config(path).settings().timestamp_validity_window_s == 5.0
 
 
 def test_listed_nodes_are_the_only_ones(tmp_path: Path) -> None:
@@ -57,11 +64,20 @@ def test_listed_nodes_are_the_only_ones(tmp_path: Path) -> None:
         (MINIMAL + "colour: red\n", ("colour",)),
         (MINIMAL.replace("2001:db8:c0::1", "lma"), ("address",)),
         (MINIMAL + "lifetime_s: 301\n", ("lifetime_s", "multiple of 4")),
+        (MINIMAL + "timestamp_validity_window_ms: 0\n", ("timestamp_validity_window_ms",)),
         ("address: 12\nprefix_pool: no\n", ("address", "prefix_pool", "core_interface")),
         ("- a\n- b\n", ("file",)),
         ("address: [\n", ("cannot read",)),
     ],
-    ids=["unknown key", "no address", "lifetime", "all faults at once", "no mapping", "no yaml"],
+    ids=[
+        "unknown key",
+        "no address",
+        "lifetime",
+        "window",
+        "all faults at once",
+        "no mapping",
+        "no yaml",
+    ],
 )
 def test_fault_is_one_line_that_names_the_key(
     tmp_path: Path, text: str, words: tuple[str, ...]

@@ -101,6 +101,12 @@ def test_killed_agents_cost_no_packet_and_no_update() -> None:
     assert {"mag1_killed_amid_traffic", "mag2_killed_amid_registration"} < set(step_names(document))
 
 
+@pytest.mark.parametrize("scenario", ["reject", "faults", "storm", "lma-restart"])
+def test_scenario_holds_as_on_the_kernel_path(scenario: str) -> None:
+    """What each of them shows is asked in test_scenarios.py."""
+    document_of(scenario)
+
+
 def test_killed_vpp_comes_back_with_everything_and_without_help() -> None:
     """And once more, its agent killed with it."""
     document = document_of("dataplane-restart")

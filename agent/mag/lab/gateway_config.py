@@ -13,6 +13,8 @@ from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY
 
 UPDATES_PER_S: Final = 200
 """Slow enough to see that a pace is kept."""
+_TIMESTAMP_VALIDITY_WINDOW_MS: Final = 5000
+"""All of the lab has one clock, and on a busy machine a message is on its way for a second."""
 
 
 def write_gateway_config(
@@ -44,6 +46,7 @@ def write_anchor_config(plan: LabPlan = USUAL) -> Path:
         "address": topology.LMA_ADDRESS,
         "core_interface": topology.CORE_INTERFACE,
         "prefix_pool": topology.PREFIX_POOL,
+        "timestamp_validity_window_ms": _TIMESTAMP_VALIDITY_WINDOW_MS,
         "nodes": [{"mn_id": node.mn_id} for node in plan.nodes],
         "gateways": [gateway.proxy_care_of_address for gateway in topology.GATEWAYS],
     }

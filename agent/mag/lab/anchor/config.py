@@ -37,6 +37,8 @@ class AnchorConfig(_Model):
     lifetime_s: Annotated[
         int, Field(ge=LIFETIME_UNIT_S, le=MAX_LIFETIME_S, multiple_of=LIFETIME_UNIT_S)
     ] = 3600
+    timestamp_validity_window_ms: Annotated[int, Field(ge=1, le=60_000)] = 300
+    """TimestampValidityWindow (RFC 5213 §9.1): how far a timestamp may be from our clock."""
     link_local_address: IPv6Address | None = None
     """Of gateways on the links of nodes, for those that ask (RFC 5213 §5.3.6); left out, each
     session gets its own."""
@@ -56,6 +58,7 @@ class AnchorConfig(_Model):
             nodes=nodes,
             gateways=None if self.gateways is None else frozenset(self.gateways),
             lifetime_s=self.lifetime_s,
+            timestamp_validity_window_s=self.timestamp_validity_window_ms / 1000,
             link_local_address=self.link_local_address,
         )
 
