@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
+from math import inf
 from typing import Final
 
 from mag.protocol.attachment import Attachment
@@ -94,6 +95,16 @@ class BindingUpdateListEntry:
     """Sent since the presence of the node came into doubt."""
     send_times: tuple[float, ...] = ()
     """Of the last MAX_UPDATE_RATE PBUs, oldest first."""
+    # Written by BindingTimers only: when each of its timers is due, inf while it is not armed.
+    registration_due: float = inf
+    lifetime_due: float = inf
+    advertisement_due: float = inf
+    dismissal_due: float = inf
+    permission_to_send_due: float = inf
+    presence_due: float = inf
+    address_detection_due: float = inf
+    wakes_at: float = inf
+    """Where it stands in the heap: never after the earliest of them."""
 
     @property
     def may_be_advertised(self) -> bool:

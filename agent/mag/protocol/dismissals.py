@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateListEntry, Dismissal
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import (
@@ -14,7 +15,6 @@ from mag.protocol.registration import (
 )
 from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.service import BindingService
-from mag.protocol.timer_queue import TimerQueue
 
 
 class Dismissals:
@@ -23,7 +23,7 @@ class Dismissals:
     def __init__(
         self,
         *,
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
         machine: RegistrationMachine,
         service: BindingService,
         attach: Callable[[Attachment, PolicyProfile, float], object],
@@ -48,7 +48,7 @@ class Dismissals:
             successor = None  # the node has left
         entry.dismissal = Dismissal(reason, successor)
         if after_s > 0.0 and not entry.is_dismissed:
-            self._timers.set((entry.binding_id, BindingTimer.DISMISSAL), now + after_s)
+            self._timers.set(entry, BindingTimer.DISMISSAL, now + after_s)
         else:
             self.begin(entry, now)
 
@@ -58,7 +58,7 @@ class Dismissals:
             return
         if entry.dismissal.reason is reason:
             entry.dismissal = None
-            self._timers.cancel((entry.binding_id, BindingTimer.DISMISSAL))
+            self._timers.cancel(entry, BindingTimer.DISMISSAL)
 
     def change_profile(
         self, entry: BindingUpdateListEntry, profile: PolicyProfile, now: float, *, after_s: float

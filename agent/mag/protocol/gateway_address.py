@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import DetectDuplicateAddress, Event, GatewayAddressCollided
 from mag.protocol.presence import RETRANS_TIMER_S
@@ -18,7 +19,6 @@ from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.request import OutstandingRequest
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.settings import ProtocolSettings
-from mag.protocol.timer_queue import TimerQueue
 from mag.protocol.unstored_changes import UnstoredChanges
 
 _UNKNOWN: Final = IPv6Address("::")
@@ -33,7 +33,7 @@ class GatewayAddresses:
         self,
         settings: ProtocolSettings,
         *,
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
         machine: RegistrationMachine,
         service: BindingService,
         unstored: UnstoredChanges,
@@ -134,8 +134,7 @@ class GatewayAddresses:
     def _look_for_another(self, entry: BindingUpdateListEntry, now: float) -> None:
         address = IPv6Address(_PREFIX | self._rng.getrandbits(_INTERFACE_ID_BITS))
         entry.tentative_link_local_address = address
-        key = (entry.binding_id, BindingTimer.ADDRESS_DETECTION)
-        self._timers.set(key, now + RETRANS_TIMER_S)
+        self._timers.set(entry, BindingTimer.ADDRESS_DETECTION, now + RETRANS_TIMER_S)
         self._emit(DetectDuplicateAddress(snapshot(entry), address))
 
     def _take(self, entry: BindingUpdateListEntry, address: IPv6Address, now: float) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 from mag.protocol.acknowledgement_gates import AcknowledgementGates
 from mag.protocol.advertisement_schedule import AdvertisementSchedule
 from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.dismissals import Dismissals
 from mag.protocol.error_answers import ErrorAnswers
@@ -42,7 +43,6 @@ from mag.protocol.restoration import RememberedBinding, Restoration, RestoredCou
 from mag.protocol.service import BindingService
 from mag.protocol.settings import ProtocolSettings
 from mag.protocol.stored_state import StateChange
-from mag.protocol.timer_queue import TimerQueue
 from mag.protocol.unstored_changes import UnstoredChanges
 from mag.protocol.update_sender import UpdateSender
 from mag.protocol.withdrawals import Withdrawals
@@ -91,7 +91,7 @@ class MobileAccessGateway:
         }
         self.discarded: Counter[str] = Counter()
         self.binding_update_list = BindingUpdateList()
-        self._timers: TimerQueue[tuple[int, BindingTimer]] = TimerQueue()
+        self._timers = BindingTimers(self.binding_update_list)
         self._events: list[Event] = []
         emit = self._events.append
         self._schedule = AdvertisementSchedule(settings.router_advertisement, rng)
@@ -451,17 +451,15 @@ class MobileAccessGateway:
 
     def deadline(self, binding_id: int, timer: BindingTimer) -> float | None:
         """When a timer of a binding is due, None while it is not armed."""
-        return self._timers.deadline((binding_id, timer))
+        entry = self.binding_update_list.by_id(binding_id)
+        return None if entry is None else self._timers.deadline(entry, timer)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due; early and late calls are harmless."""
         self._heartbeats.handle_timer(now)
         self._withdrawals.handle_timer(now)
         self._former_routers.handle_timer(now)
-        for binding_id, timer in self._timers.pop_due(now):
-            entry = self.binding_update_list.by_id(binding_id)
-            if entry is None:
-                continue
+        for entry, timer in self._timers.pop_due(now):
             match timer:
                 case BindingTimer.REGISTRATION:
                     self._machine.timer_due(entry, now)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import Event, ProbeNode
 from mag.protocol.registration import BindingTimer, RegistrationState
 from mag.protocol.service import snapshot
 from mag.protocol.settings import ProtocolSettings
-from mag.protocol.timer_queue import TimerQueue
 
 MAX_UNICAST_SOLICIT: Final = 3
 RETRANS_TIMER_S: Final = 1.0
@@ -39,7 +39,7 @@ class PresenceCheck:
     def __init__(
         self,
         settings: ProtocolSettings,
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
         emit: Callable[[Event], None],
     ) -> None:
         self._settings = settings
@@ -74,9 +74,8 @@ class PresenceCheck:
 
     def end(self, entry: BindingUpdateListEntry) -> bool:
         """Stop asking; whether a question was open."""
-        key = (entry.binding_id, BindingTimer.PRESENCE)
-        is_open = self._timers.deadline(key) is not None
-        self._timers.cancel(key)
+        is_open = self._timers.deadline(entry, BindingTimer.PRESENCE) is not None
+        self._timers.cancel(entry, BindingTimer.PRESENCE)
         return is_open
 
     @staticmethod
@@ -91,7 +90,7 @@ class PresenceCheck:
 
     def _ask(self, entry: BindingUpdateListEntry, now: float) -> None:
         entry.solicitations += 1
-        self._timers.set((entry.binding_id, BindingTimer.PRESENCE), now + _wait_s(entry))
+        self._timers.set(entry, BindingTimer.PRESENCE, now + _wait_s(entry))
         self._emit(ProbeNode(snapshot(entry), entry.node_address, entry.solicitations))
 
 

@@ -5,6 +5,7 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from mag.protocol.attachment import Attachment
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.events import BindingLost, BindingRejected, Event
 from mag.protocol.hold import Hold
@@ -25,7 +26,6 @@ from mag.protocol.registration import (
 from mag.protocol.request import Request
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.settings import ProtocolSettings
-from mag.protocol.timer_queue import TimerQueue
 from mag.protocol.turns import Turns
 from mag.protocol.unstored_changes import UnstoredChanges
 from mag.protocol.update_queue import UpdateQueue
@@ -47,7 +47,7 @@ class RegistrationMachine:
         *,
         binding_update_list: BindingUpdateList,
         peers: Mapping[IPv6Address, LmaPeer],
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
         service: BindingService,
         sender: UpdateSender,
         unstored: UnstoredChanges,
@@ -179,11 +179,11 @@ class RegistrationMachine:
     def arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
         """The binding's registration timer is due then, and not before."""
         self._presence.end(entry)
-        self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)
+        self._timers.set(entry, BindingTimer.REGISTRATION, deadline)
 
     def disarm(self, entry: BindingUpdateListEntry) -> None:
         """Nothing of the binding's registration is due until something happens."""
-        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._timers.cancel(entry, BindingTimer.REGISTRATION)
 
     def permit(self, entry: BindingUpdateListEntry) -> None:
         """The rate limit lets the entry's waiting PBU go."""
@@ -247,7 +247,7 @@ class RegistrationMachine:
         self._request_to_send(entry, now)
 
     def _request_to_send(self, entry: BindingUpdateListEntry, now: float) -> None:
-        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._timers.cancel(entry, BindingTimer.REGISTRATION)
         self._presence.end(entry)
         self._queue.add(entry, now)
 
@@ -272,7 +272,7 @@ class RegistrationMachine:
         self._service.stop(entry, now, is_on_link=True)
 
     def _stop_sending(self, entry: BindingUpdateListEntry, now: float) -> None:
-        self._timers.cancel((entry.binding_id, BindingTimer.REGISTRATION))
+        self._timers.cancel(entry, BindingTimer.REGISTRATION)
         self._unqueue(entry)
 
     def _unqueue(self, entry: BindingUpdateListEntry) -> None:

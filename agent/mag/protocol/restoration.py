@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import (
     BindingUpdateList,
     BindingUpdateListEntry,
@@ -23,7 +24,6 @@ from mag.protocol.registration import (
 from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.service import BindingService, snapshot
 from mag.protocol.stored_binding import StoredBinding
-from mag.protocol.timer_queue import TimerQueue
 from mag.protocol.turns import Turns
 from mag.protocol.unstored_changes import UnstoredChanges
 
@@ -68,7 +68,7 @@ class Restoration:
         *,
         binding_update_list: BindingUpdateList,
         peers: Mapping[IPv6Address, LmaPeer],
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
         service: BindingService,
         machine: RegistrationMachine,
         unstored: UnstoredChanges,
@@ -217,7 +217,7 @@ class Restoration:
         return now + self._turns.next_s(entry.lma_address)
 
     def _arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
-        self._timers.set((entry.binding_id, BindingTimer.REGISTRATION), deadline)
+        self._timers.set(entry, BindingTimer.REGISTRATION, deadline)
 
 
 def _has_place(remembered: RememberedBinding) -> bool:

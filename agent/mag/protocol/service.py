@@ -7,6 +7,7 @@ from mag.protocol.advertisement_schedule import (
     MAX_INITIAL_RTR_ADVERTISEMENTS,
     AdvertisementSchedule,
 )
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.events import (
     AdvertisePrefixes,
@@ -21,7 +22,6 @@ from mag.protocol.events import (
 )
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.registration import BindingTimer
-from mag.protocol.timer_queue import TimerQueue
 from mag.protocol.withdrawals import Withdrawals
 
 
@@ -33,7 +33,7 @@ class BindingService:
         *,
         binding_update_list: BindingUpdateList,
         peers: Mapping[IPv6Address, LmaPeer],
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
         schedule: AdvertisementSchedule,
         withdrawals: Withdrawals,
         former_routers: Withdrawals,
@@ -53,7 +53,7 @@ class BindingService:
         self._begin(entry)
         if not entry.is_forwarding:
             self._emit(ForwardingWanted(snapshot(entry)))
-        elif not self._timers.deadline((entry.binding_id, BindingTimer.ADVERTISEMENT)):
+        elif not self._timers.deadline(entry, BindingTimer.ADVERTISEMENT):
             self.advertise(entry, now)
 
     def resume(self, entry: BindingUpdateListEntry) -> None:
@@ -64,7 +64,7 @@ class BindingService:
 
     def _begin(self, entry: BindingUpdateListEntry) -> None:
         """Serve it over its tunnel until its lifetime ends."""
-        self._timers.set((entry.binding_id, BindingTimer.LIFETIME), entry.expires_at)
+        self._timers.set(entry, BindingTimer.LIFETIME, entry.expires_at)
         if entry.is_serving:
             return
         entry.is_serving = True
@@ -94,7 +94,7 @@ class BindingService:
             entry.is_forwarding = True
             entry.advertisements_sent = MAX_INITIAL_RTR_ADVERTISEMENTS
             due = now + self._schedule.resumed_delay_s()
-            self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), due)
+            self._timers.set(entry, BindingTimer.ADVERTISEMENT, due)
             self._emit(ForwardingResumed(snapshot(entry)))
         elif entry.is_serving and not entry.is_forwarding:
             entry.is_forwarding = True
@@ -107,10 +107,7 @@ class BindingService:
         """Answer a Router Solicitation soon; several at once are answered once."""
         if not entry.may_be_advertised:
             return  # §6.9.2(1): registration first, the advertisement follows by itself
-        key = (entry.binding_id, BindingTimer.ADVERTISEMENT)
-        due = now + self._schedule.solicited_delay_s()
-        already_due = self._timers.deadline(key)
-        self._timers.set(key, due if already_due is None else min(due, already_due))
+        self._advertise_by(entry, now + self._schedule.solicited_delay_s())
 
     def advertise(self, entry: BindingUpdateListEntry, now: float) -> None:
         """Advertise now and arm the next time; without an address to do it from, when there is."""
@@ -118,7 +115,7 @@ class BindingService:
             return
         entry.advertisements_sent += 1
         wait = self._schedule.until_next_s(entry.advertisements_sent)
-        self._timers.set((entry.binding_id, BindingTimer.ADVERTISEMENT), now + wait)
+        self._timers.set(entry, BindingTimer.ADVERTISEMENT, now + wait)
         binding = snapshot(entry)
         self._withdrawals.given(binding)
         lifetimes = self._schedule.prefix_lifetimes_s(entry.profile)
@@ -129,13 +126,16 @@ class BindingService:
         if not entry.may_be_advertised:
             return  # the first one is still to come
         entry.advertisements_sent = 0
-        key = (entry.binding_id, BindingTimer.ADVERTISEMENT)
-        already_due = self._timers.deadline(key)
-        self._timers.set(key, due if already_due is None else min(due, already_due))
+        self._advertise_by(entry, due)
+
+    def _advertise_by(self, entry: BindingUpdateListEntry, due: float) -> None:
+        already_due = self._timers.deadline(entry, BindingTimer.ADVERTISEMENT)
+        if already_due is None or due < already_due:
+            self._timers.set(entry, BindingTimer.ADVERTISEMENT, due)
 
     def stop_advertising(self, entry: BindingUpdateListEntry) -> None:
         """Say nothing more to the node by ourselves."""
-        self._timers.cancel((entry.binding_id, BindingTimer.ADVERTISEMENT))
+        self._timers.cancel(entry, BindingTimer.ADVERTISEMENT)
 
     def renumber(
         self, entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...], now: float
@@ -166,8 +166,8 @@ class BindingService:
 
     def stop(self, entry: BindingUpdateListEntry, now: float, *, is_on_link: bool) -> None:
         """End the service. is_on_link: the node is still there and has to be told."""
-        self._timers.cancel((entry.binding_id, BindingTimer.LIFETIME))
-        self._timers.cancel((entry.binding_id, BindingTimer.ADDRESS_DETECTION))
+        self._timers.cancel(entry, BindingTimer.LIFETIME)
+        self._timers.cancel(entry, BindingTimer.ADDRESS_DETECTION)
         entry.tentative_link_local_address = None
         self.stop_advertising(entry)
         if not entry.is_serving:

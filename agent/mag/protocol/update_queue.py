@@ -7,12 +7,12 @@ together are not. Nothing is lost to either, and numbers are given when a PBU le
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address
 
+from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.registration import BindingTimer
 from mag.protocol.request import RequestKind
 from mag.protocol.settings import MAX_UPDATE_RATE_PER_S
-from mag.protocol.timer_queue import TimerQueue
 
 
 class UpdateQueue:
@@ -22,7 +22,7 @@ class UpdateQueue:
         self,
         binding_update_list: BindingUpdateList,
         peers: Mapping[IPv6Address, LmaPeer],
-        timers: TimerQueue[tuple[int, BindingTimer]],
+        timers: BindingTimers,
     ) -> None:
         self._list = binding_update_list
         self._peers = peers
@@ -33,13 +33,12 @@ class UpdateQueue:
 
         One that waits already keeps its place: what it will say is seen when it leaves.
         """
-        key = (entry.binding_id, BindingTimer.PERMISSION_TO_SEND)
         if len(entry.send_times) == MAX_UPDATE_RATE_PER_S:
             permitted_at = entry.send_times[0] + 1.0
             if permitted_at > now:
-                self._timers.set(key, permitted_at)
+                self._timers.set(entry, BindingTimer.PERMISSION_TO_SEND, permitted_at)
                 return
-        self._timers.cancel(key)
+        self._timers.cancel(entry, BindingTimer.PERMISSION_TO_SEND)
         self.permit(entry)
 
     def permit(self, entry: BindingUpdateListEntry) -> None:
@@ -49,7 +48,7 @@ class UpdateQueue:
 
     def remove(self, entry: BindingUpdateListEntry) -> None:
         """The entry's PBU is not to go out any more; one that does not wait is no error."""
-        self._timers.cancel((entry.binding_id, BindingTimer.PERMISSION_TO_SEND))
+        self._timers.cancel(entry, BindingTimer.PERMISSION_TO_SEND)
         self._peers[entry.lma_address].updates.remove(entry.binding_id)
 
     def take(self, now: float) -> Iterator[BindingUpdateListEntry]:
