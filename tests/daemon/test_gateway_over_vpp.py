@@ -5,7 +5,7 @@ import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,13 +30,17 @@ from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import MobileNodeForwarding
 from mag.dataplane.verdict import Delivered, Tunnelled
+from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.protocol.request import RequestKind
+from mag.services.router_advertisement import ALL_NODES
+from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER, MobilityHeaderType
 from mag.wire.ipv6 import IPv6Packet
+from mag.wire.neighbor_solicitation import NeighborAdvertisement
 from mag.wire.options import MobileNodeIdentifierOption
 from services.vpp_adapters_bench import eventually
 from support.fake_adapters import MN1_MAC
@@ -65,6 +69,7 @@ dataplane:
   core_interfaces: [{core}]
   vpp: {{api_socket: {folder}/api.sock, stats_socket: {folder}/stats.sock,
          punt_socket: {folder}/agent.sock}}
+protocol: {protocol}
 """
 
 
@@ -110,18 +115,25 @@ class LmaOnTheWire:
 
 @asynccontextmanager
 async def gateway_on_vpp(
-    holds_back: int = 0, sections: tuple[str, ...] = ()
+    holds_back: int = 0,
+    sections: tuple[str, ...] = (),
+    *,
+    protocol: str = "{}",
+    given: IPv6Address | None = None,
 ) -> AsyncIterator[tuple[Gateway, VppBench]]:
     """In service, with an LMA that accepts everybody; see LmaOnTheWire.
 
-    sections: of VPP's startup.conf, beside the usual ones.
+    sections: of VPP's startup.conf, beside the usual ones. given: by the LMA to who asks.
     """
     assert isinstance(vpp_installation, VppInstallation)
     with TemporaryDirectory(prefix="mag-vpp-") as folder, namespace_pair() as (near, far):
         bench = VppBench(near, far, vpp_installation, Path(folder), sections)
         lma = LmaOnTheWire(bench, holds_back)
+        lma.lma.link_local_address = given
         mac = ALICE.mn_link_layer_address.hex(":")
-        text = CONFIGURATION.format(coa=PROXY_COA, lma=LMA_A, core=CORE, folder=folder, alice=mac)
+        text = CONFIGURATION.format(
+            coa=PROXY_COA, lma=LMA_A, core=CORE, folder=folder, alice=mac, protocol=protocol
+        )
         configuration = parse(text.encode(), "test.yaml")
         core = MobileAccessGateway(
             configuration.protocol_settings(), {LMA_A: LmaSettings()}, random.Random(1)
@@ -155,6 +167,12 @@ async def monitored(gateway: Gateway) -> AsyncIterator[list[str]]:
         yield told
     finally:
         task.cancel()
+
+
+def lma_of(gateway: Gateway) -> LmaPeer:
+    """The only one there is."""
+    (peer,) = gateway.core.peers.values()
+    return peer
 
 
 async def forwarding_of_alice(gateway: Gateway) -> MobileNodeForwarding:
@@ -202,6 +220,34 @@ async def test_node_keeps_its_service_when_vpp_is_killed() -> None:
         shown = await control.dataplane()
         assert (shown["is_up"], shown["times_lost"], shown["mobile_nodes"]) == (True, 1, 1)
         assert len(gateway.core.binding_update_list) == 1
+        assert await is_served(bench, node)
+
+
+@pytest.mark.requirement("PBA-32", "PBA-33", "PBA-34", "PBA-35", "LLA-02", "LLA-06")
+async def test_gateway_yields_its_address_to_a_node_that_has_it() -> None:
+    """VPP answers for what the LMA gives, until the node says that it is its own."""
+    given = IPv6Address("fe80::6d61:1")
+    protocol = '{fixed_mag_link_local_address: "::"}'
+    async with gateway_on_vpp(protocol=protocol, given=given) as (gateway, bench):
+        await send_as(bench, ALICE, uplink_of(ALICE))
+        node = await forwarding_of_alice(gateway)
+        (entry,) = gateway.core.binding_update_list
+        assert entry.gateway_link_local_address == given
+        link = node.access_interface
+        assert list((await gateway.dataplane.dump()).gateway_addresses) == [(link, given)]
+        claim = NeighborAdvertisement(given, given).encode(ALL_NODES)
+        frame = EthernetFrame(
+            ALL_NODES_LINK_LAYER_ADDRESS, node.mn_link_layer_address, ETHERTYPE_IPV6, claim
+        )
+        with in_namespace(bench.world, lambda: tap_of(link)) as tap:
+            tap.send(frame.encode())
+        await eventually(lambda: gateway.core.address_collisions)
+        await eventually(lambda: not entry.gateway_link_local_address.is_unspecified)
+        other = entry.gateway_link_local_address
+        assert other != given
+        await eventually(lambda: (link, other) in gateway.reconciler.actual.gateway_addresses)
+        assert list((await gateway.dataplane.dump()).gateway_addresses) == [(link, other)]
+        await eventually(lambda: lma_of(gateway).answered[RequestKind.REFRESH, 0])
         assert await is_served(bench, node)
 
 

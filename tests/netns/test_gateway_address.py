@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import ROUTER_ADVERTISEMENT, RouterAdvertisement
@@ -92,6 +93,22 @@ def test_nodes_of_one_link_have_each_their_own_router(gateway: GatewayProcess) -
     assert {str(GIVEN), str(ANOTHER)} <= gateway.access_addresses()
     rows = gateway.bindings()
     assert [row["gateway_link_local_address"] for row in rows] == [str(GIVEN), str(ANOTHER)]
+
+
+@pytest.mark.requirement("LLA-04", "LLA-06")
+def test_node_that_is_about_to_take_it_learns_that_it_is_taken(gateway: GatewayProcess) -> None:
+    """RFC 4862 §5.4.3: by then the gateway has had it for long."""
+    gateway.start_ready(protocol=NO_FIXED_ADDRESS)
+    attach(gateway, MN1_MAC, GIVEN)
+    wait_for(lambda: str(GIVEN) in gateway.access_addresses(), "the address is ours")
+    claim = NeighborSolicitation(IPv6Address("::"), GIVEN)
+    gateway.from_node(MN1_MAC, claim.encode(solicited_node(GIVEN)))
+    reply = gateway.to_node(
+        ALL_NODES_LINK_LAYER_ADDRESS, lambda packet: is_icmpv6(NEIGHBOR_ADVERTISEMENT, packet)
+    )
+    assert NeighborAdvertisement.decode(reply).target == GIVEN
+    (row,) = gateway.bindings()
+    assert row["gateway_link_local_address"] == str(GIVEN)
 
 
 @pytest.mark.requirement("LLA-02")

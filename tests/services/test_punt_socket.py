@@ -19,7 +19,7 @@ import pytest
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.services.node_signal import NodeSignal
-from mag.services.punt_access_link import PuntAccessLink, UnknownSourceEvents
+from mag.services.punt_access_link import PuntAccessLink, SourceEvents
 from mag.services.punt_socket import PuntSocket
 from mag.services.punt_transport import PuntTransport
 from mag.services.vpp_link_monitor import VppLinkMonitor
@@ -174,7 +174,7 @@ def port_of(world: World, *, pass_unknown: bool = True) -> tuple[PuntAccessLink,
     port = PuntAccessLink(
         "access",
         world.punt,
-        UnknownSourceEvents(world.client, world.directory),
+        SourceEvents(world.client, world.directory),
         gateway_link_layer_address=GATEWAY_MAC,
         pass_unknown_sources=pass_unknown,
     )
@@ -417,6 +417,17 @@ async def test_event_of_an_unknown_source_is_a_signal_until_the_node_is_known(
     assert len(signals) == 2
 
 
+@pytest.mark.requirement("PBA-33", "LLA-06")
+async def test_claim_of_an_address_is_a_signal_from_whomever(world: World) -> None:
+    """RFC 4861 §4.4, RFC 4862 §5.4: of a bound node too, it may be the gateway's address."""
+    port, signals = port_of(world, pass_unknown=False)
+    port.know(NODE_MAC)
+    claim = unknown_source(NODE_MAC)
+    claim.claimed_address = IPv6Address("fe80::6d61:1")
+    world.client.handlers["mag_address_claimed_event"](claim)
+    assert signals == [NodeSignal("access", NODE_MAC, False, NODE, IPv6Address("fe80::6d61:1"))]
+
+
 async def test_event_is_no_signal_where_only_solicitations_attach(world: World) -> None:
     """design: attach triggers are configuration."""
     _, signals = port_of(world, pass_unknown=False)
@@ -508,7 +519,7 @@ async def test_events_are_asked_for_in_the_name_of_this_process(world: World) ->
 
     world.client.call = call
     await VppLinkMonitor(world.client, world.directory).open()
-    await UnknownSourceEvents(world.client, world.directory).open()
+    await SourceEvents(world.client, world.directory).open()
     assert asked == {
         "want_interface_events": {"settled": (-31,), "enable_disable": 1, "pid": os.getpid()},
         "want_mag_events": {"enable": True, "pid": os.getpid()},

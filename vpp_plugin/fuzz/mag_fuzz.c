@@ -97,6 +97,9 @@ packet_from_node (const ip6_header_t *ip, u32 available)
 	  packet[o - 2] == MAG_OPTION_ENCAPSULATION_LIMIT && packet[o - 1] == 1);
   MUST (mag_outer_ecn (mag_ecn (mag_first_word (ip))) != MAG_ECN_CE);
   mag_is_link_local (&ip->src_address);
+  const ip6_address_t *claimed = mag_claimed_address (ip, available);
+  if (claimed)
+    MUST ((const u8 *) (claimed + 1) <= packet + available && mag_is_link_local (claimed));
 }
 
 #define N_PREFIXES 64

@@ -188,6 +188,8 @@ typedef struct
   u32 multicast_adj_index;
   u32 n_bindings;
   u8 rewrite[MAG_REWRITE_SIZE];
+  /* Link-local, beside the interface's own. */
+  mhash_t gateway_addresses;
 } mag_access_t;
 
 typedef struct
@@ -208,6 +210,8 @@ typedef struct
   u32 sw_if_index;
   mac_address_t mac;
   ip6_address_t source;
+  /* :: where nothing is claimed */
+  ip6_address_t claimed;
   u32 n_suppressed;
 } mag_event_t;
 
@@ -354,9 +358,16 @@ clib_error_t *mag_mobility_table_init (mag_main_t *mm);
 int mag_mobility_table_add (u32 table_id, u32 loopback_sw_if_index);
 int mag_mobility_table_delete (u32 table_id);
 
-/* mag_event.c: post runs on any thread, the others on the main thread. */
+/* mag_gateway_address.c */
+ip6_address_t *mag_gateway_address_list (u32 sw_if_index);
+int mag_gateway_address_add (u32 sw_if_index, const ip6_address_t *address);
+int mag_gateway_address_delete (u32 sw_if_index, const ip6_address_t *address);
+void mag_gateway_address_delete_all (u32 sw_if_index);
+
+/* mag_event.c: post runs on any thread, the others on the main thread. claimed may be 0. */
 void mag_event_init (mag_main_t *mm);
-void mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_address_t *source);
+void mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_address_t *source,
+		     const ip6_address_t *claimed);
 int mag_event_register (u32 client_index, u32 pid);
 int mag_event_cancel (u32 client_index);
 /* mag_api.c */

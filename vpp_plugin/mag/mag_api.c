@@ -192,6 +192,40 @@ vl_api_mag_interface_dump_t_handler (vl_api_mag_interface_dump_t *mp)
 }
 
 static void
+vl_api_mag_gateway_address_add_del_t_handler (vl_api_mag_gateway_address_add_del_t *mp)
+{
+  vl_api_mag_gateway_address_add_del_reply_t *rmp;
+  ip6_address_t address;
+
+  ip6_address_decode (mp->address, &address);
+  int rv = mp->is_add ? mag_gateway_address_add (mp->sw_if_index, &address) :
+			mag_gateway_address_delete (mp->sw_if_index, &address);
+
+  REPLY_MACRO_END (VL_API_MAG_GATEWAY_ADDRESS_ADD_DEL_REPLY);
+}
+
+static void
+vl_api_mag_gateway_address_dump_t_handler (vl_api_mag_gateway_address_dump_t *mp)
+{
+  vl_api_registration_t *reg = vl_api_client_index_to_registration (mp->client_index);
+  vl_api_mag_gateway_address_details_t *rmp;
+  u32 context = mp->context, sw_if_index;
+
+  if (!reg)
+    return;
+  vec_foreach_index (sw_if_index, mag_main.access_by_sw_if_index)
+    {
+      ip6_address_t *list = mag_gateway_address_list (sw_if_index), *address;
+      vec_foreach (address, list)
+	REPLY_MACRO_DETAILS4_END (VL_API_MAG_GATEWAY_ADDRESS_DETAILS, reg, context, ({
+				    rmp->sw_if_index = sw_if_index;
+				    ip6_address_encode (address, rmp->address);
+				  }));
+      vec_free (list);
+    }
+}
+
+static void
 mag_binding_config_decode (const vl_api_mag_binding_entry_t *entry, mag_binding_config_t *config)
 {
   config->id = entry->binding_id;
@@ -386,13 +420,10 @@ VL_MSG_API_REAPER_FUNCTION (mag_events_reaper);
 
 #include <mag/mag.api.c>
 
-void
-mag_api_send_event (const mag_event_client_t *client, const mag_event_t *event)
+static void
+mag_send_unknown_source (vl_api_registration_t *reg, const mag_event_client_t *client,
+			 const mag_event_t *event)
 {
-  vl_api_registration_t *reg = vl_api_client_index_to_registration (client->client_index);
-
-  if (!reg || !vl_api_can_send_msg (reg))
-    return;
   vl_api_mag_unknown_source_event_t *mp = vl_msg_api_alloc_zero (sizeof (*mp));
   mp->_vl_msg_id = REPLY_MSG_ID_BASE + VL_API_MAG_UNKNOWN_SOURCE_EVENT;
   mp->client_index = client->client_index;
@@ -403,6 +434,36 @@ mag_api_send_event (const mag_event_client_t *client, const mag_event_t *event)
   mp->n_suppressed = event->n_suppressed;
   vl_api_mag_unknown_source_event_t_endian (mp, 1);
   vl_api_send_msg (reg, (u8 *) mp);
+}
+
+static void
+mag_send_address_claimed (vl_api_registration_t *reg, const mag_event_client_t *client,
+			  const mag_event_t *event)
+{
+  vl_api_mag_address_claimed_event_t *mp = vl_msg_api_alloc_zero (sizeof (*mp));
+  mp->_vl_msg_id = REPLY_MSG_ID_BASE + VL_API_MAG_ADDRESS_CLAIMED_EVENT;
+  mp->client_index = client->client_index;
+  mp->pid = client->pid;
+  mp->sw_if_index = event->sw_if_index;
+  mac_address_encode (&event->mac, mp->mac);
+  ip6_address_encode (&event->source, mp->source_address);
+  ip6_address_encode (&event->claimed, mp->claimed_address);
+  mp->n_suppressed = event->n_suppressed;
+  vl_api_mag_address_claimed_event_t_endian (mp, 1);
+  vl_api_send_msg (reg, (u8 *) mp);
+}
+
+void
+mag_api_send_event (const mag_event_client_t *client, const mag_event_t *event)
+{
+  vl_api_registration_t *reg = vl_api_client_index_to_registration (client->client_index);
+
+  if (!reg || !vl_api_can_send_msg (reg))
+    return;
+  if (ip6_address_is_unspecified (&event->claimed))
+    mag_send_unknown_source (reg, client, event);
+  else
+    mag_send_address_claimed (reg, client, event);
 }
 
 static clib_error_t *

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Events about unknown sources: from any thread through a ring each to the API clients.
+/* Events about unknown sources and claimed addresses: from any thread through a ring each to the API
+   clients.
 
-   One event per tenth of a second, interface and link-layer address, and a total per thread and
+   One event per tenth of a second, interface, link-layer address and claim, and a total per thread and
    second, so that neither one noisy node nor many bring the control plane down. */
 
 #include <mag/mag.h>
@@ -37,7 +38,8 @@ mag_event_is_held_down (mag_main_t *mm, mag_event_thread_t *et, u64 key, f64 now
 }
 
 void
-mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_address_t *source)
+mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_address_t *source,
+		const ip6_address_t *claimed)
 {
   mag_main_t *mm = &mag_main;
   mag_event_thread_t *et = vec_elt_at_index (mm->event_threads, vm->thread_index);
@@ -49,6 +51,8 @@ mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_addre
     return;
   for (u32 i = 0; i < sizeof (mac_address_t); i++)
     key ^= (u64) mac[i] << (8 * i);
+  if (claimed)
+    key ^= clib_xxhash (claimed->as_u64[1]);
   if (head - tail == MAG_EVENT_RING_SIZE || mag_event_is_held_down (mm, et, key, now))
     {
       et->n_suppressed++;
@@ -58,6 +62,7 @@ mag_event_post (vlib_main_t *vm, u32 sw_if_index, const u8 *mac, const ip6_addre
   event->sw_if_index = sw_if_index;
   mac_address_from_bytes (&event->mac, mac);
   event->source = *source;
+  event->claimed = claimed ? *claimed : (ip6_address_t){};
   event->n_suppressed = et->n_suppressed;
   et->n_suppressed = 0;
   __atomic_store_n (&et->head, head + 1, __ATOMIC_RELEASE);

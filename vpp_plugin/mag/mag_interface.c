@@ -85,6 +85,7 @@ mag_access_disable (u32 sw_if_index)
   if (!access)
     return VNET_API_ERROR_NO_SUCH_ENTRY;
   mag_binding_delete_on_interface (sw_if_index);
+  mag_gateway_address_delete_all (sw_if_index);
   mag_access_set_features (sw_if_index, 0);
   adj_unlock (access->multicast_adj_index);
   clib_memset (access, 0, sizeof (*access));

@@ -7,6 +7,7 @@
 #ifndef included_mag_packet_h
 #define included_mag_packet_h
 
+#include <vnet/ip/icmp46_packet.h>
 #include <vnet/ip/ip6_packet.h>
 #include <vnet/ip/ip_packet.h>
 
@@ -102,6 +103,25 @@ mag_is_link_local (const ip6_address_t *address)
 {
   return (address->as_u64[0] & clib_host_to_net_u64 (0xffc0ULL << 48)) ==
 	 clib_host_to_net_u64 (0xfe80ULL << 48);
+}
+
+/* The link-local address that a packet of `available` octets says its sender has, by a Neighbor
+   Advertisement, or is about to take, by a Neighbor Solicitation from :: (RFC 4861 section 7.1, RFC
+   4862 section 5.4); 0 if it says nothing of the kind. Whether its checksum is right is for VPP's
+   neighbor discovery to see. */
+static_always_inline const ip6_address_t *
+mag_claimed_address (const ip6_header_t *ip, u32 available)
+{
+  const icmp6_neighbor_solicitation_or_advertisement_header_t *message = (const void *) (ip + 1);
+
+  if (ip->protocol != IP_PROTOCOL_ICMP6 || ip->hop_limit != 255 ||
+      available < sizeof (*ip) + sizeof (*message) ||
+      clib_net_to_host_u16 (ip->payload_length) < sizeof (*message) || message->icmp.code != 0)
+    return 0;
+  int is_claim = message->icmp.type == ICMP6_neighbor_advertisement ||
+		 (message->icmp.type == ICMP6_neighbor_solicitation &&
+		  ip6_address_is_unspecified (&ip->src_address));
+  return is_claim && mag_is_link_local (&message->target_address) ? &message->target_address : 0;
 }
 
 /* Lengths: the outer packet lies within what was received, the inner one within the outer. */

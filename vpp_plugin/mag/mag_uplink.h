@@ -41,13 +41,15 @@ mag_uplink_find_node (u32 sw_if_index, u64 mac)
 
 /* A packet to the gateway itself goes on along the arc. A bound node's source address passes VPP's
    check of Neighbor Solicitations, which knows no prefix of the node: it takes a source as on link
-   by the adjacency set here. Link-local sources are told by their MAC; strangers are reported. */
+   by the adjacency set here. Link-local sources are told by their MAC; strangers are reported, and so
+   is what anybody claims as its link-local address: it may be the gateway's. */
 static_always_inline void
 mag_uplink_to_gateway (vlib_main_t *vm, vlib_buffer_t *b, const ip6_header_t *ip, mag_verdict_t *v)
 {
   u32 sw_if_index = vnet_buffer (b)->sw_if_index[VLIB_RX];
   const mag_access_t *access = mag_access_get (sw_if_index);
   u64 mac = mag_source_mac (b);
+  const ip6_address_t *claimed = mag_claimed_address (ip, b->current_length);
 
   v->outcome = MAG_OUTCOME_TO_GATEWAY;
   if (v->binding_index != ~0)
@@ -62,9 +64,11 @@ mag_uplink_to_gateway (vlib_main_t *vm, vlib_buffer_t *b, const ip6_header_t *ip
       v->binding_index = mag_uplink_find_node (sw_if_index, mac);
       if (v->binding_index != ~0)
 	mag_main.bindings[v->binding_index].last_seen = vlib_time_now (vm);
-      else
-	mag_event_post (vm, sw_if_index, (u8 *) &mac, &ip->src_address);
+      else if (!claimed)
+	mag_event_post (vm, sw_if_index, (u8 *) &mac, &ip->src_address, 0);
     }
+  if (claimed)
+    mag_event_post (vm, sw_if_index, (u8 *) &mac, &ip->src_address, claimed);
   vnet_feature_next_u16 (&v->next, b);
 }
 

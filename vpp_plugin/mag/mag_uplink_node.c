@@ -88,7 +88,7 @@ mag_uplink_unbound (vlib_main_t *vm, vlib_buffer_t *b, ip6_header_t *ip, mag_ver
   const mag_access_t *access = mag_access_get (sw_if_index);
   u64 mac = mag_source_mac (b);
 
-  mag_event_post (vm, sw_if_index, (u8 *) &mac, &ip->src_address);
+  mag_event_post (vm, sw_if_index, (u8 *) &mac, &ip->src_address, 0);
   if (!access || access->regular_fib_index == ~0)
     {
       mag_verdict_drop (v, MAG_ERROR_UNKNOWN_SOURCE);

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from ipaddress import IPv6Address
 from typing import Final
 
 import structlog
@@ -87,7 +86,7 @@ class Attachments:
         # As it registered: its access technology may be configured otherwise since.
         attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
         self._core.attach(attachment, entry.profile, now)
-        self._core.node_heard(entry.binding_id, signal.source, now, claimed=signal.claimed)
+        self._heard(entry.binding_id, signal)
         if signal.is_router_solicitation:
             self._core.router_solicited(entry.binding_id, now)
         self._pump.wake()
@@ -100,11 +99,11 @@ class Attachments:
         trigger: AttachTrigger,
         mn_id: bytes | None = None,
         handoff_hint: HandoffHint = HandoffHint.UNKNOWN,
-        node_address: IPv6Address | None = None,
+        signal: NodeSignal | None = None,
     ) -> int:
         """Attach a node that policy admits; the answer is its binding id.
 
-        node_address: one that the node has been seen with.
+        signal: by which the node was noticed, if it was.
         Raises ControlError with the reason why the node gets no service.
         """
         if self.is_closed:
@@ -142,8 +141,8 @@ class Attachments:
         entry = self._core.binding_update_list.by_interface(mn_id, attachment)
         if entry is None:
             raise ControlError(_REFUSALS[refusal] if refusal else "the binding has ended already")
-        if node_address is not None:
-            self._core.node_heard(entry.binding_id, node_address, self._pump.now())
+        if signal is not None:
+            self._heard(entry.binding_id, signal)
         self._unmute((access_interface, mn_link_layer_address))
         self._ports[access_interface].know(mn_link_layer_address)
         return entry.binding_id
@@ -228,6 +227,10 @@ class Attachments:
         for timer in self._muted.values():
             timer.cancel()
 
+    def _heard(self, binding_id: int, signal: NodeSignal) -> None:
+        now = self._pump.now()
+        self._core.node_heard(binding_id, signal.source, now, claimed=signal.claimed)
+
     def _attachment(
         self,
         access_interface: str,
@@ -260,7 +263,7 @@ class Attachments:
     async def _identify(self, signal: NodeSignal) -> None:
         key = (signal.access_interface, signal.mn_link_layer_address)
         try:
-            await self.attach(*key, trigger=_trigger_of(signal), node_address=_address_of(signal))
+            await self.attach(*key, trigger=_trigger_of(signal), signal=signal)
         except ControlError as error:
             self.refused["draining" if self.is_draining else "no_service"] += 1
             self._on_refusal(*key, str(error), time.time())
@@ -308,8 +311,3 @@ def _trigger_of(signal: NodeSignal) -> AttachTrigger:
     if signal.is_router_solicitation:
         return AttachTrigger.ROUTER_SOLICITATION
     return AttachTrigger.ANY_FRAME
-
-
-def _address_of(signal: NodeSignal) -> IPv6Address:
-    """Where it came from; from a node that has no address yet, what it is about to take."""
-    return signal.claimed or signal.source if signal.source.is_unspecified else signal.source

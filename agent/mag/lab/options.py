@@ -10,6 +10,7 @@ class Scenario(StrEnum):
 
     ATTACH = "attach"
     HANDOVER = "handover"
+    LMA_ADDRESSES = "lma-addresses"
     DATAPLANE_RESTART = "dataplane-restart"
     REJECT = "reject"
     FAULTS = "faults"

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from typing import Any, Final
 
 from mag.lab.world import topology
+from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,14 @@ class LabPlan:
     """`protocol:` of the gateways' configuration files: shorter timers, mostly."""
     crowd: int = 0
     """Nodes beside mn1, mn2 and mn3 that switch on together in cell1."""
+
+    @property
+    def fixed_router(self) -> IPv6Address | None:
+        """The link-local address of every gateway on every link; None where LMAs give it."""
+        address = IPv6Address(
+            self.protocol.get("fixed_mag_link_local_address", RESERVED_LINK_LOCAL_ADDRESS)
+        )
+        return None if address.is_unspecified else address
 
     @property
     def nodes(self) -> tuple[topology.MobileNode, ...]:

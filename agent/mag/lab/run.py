@@ -28,6 +28,7 @@ from mag.lab.scenarios.attach import ATTACH
 from mag.lab.scenarios.dataplane_restart import DATAPLANE_RESTART
 from mag.lab.scenarios.faults import FAULTS
 from mag.lab.scenarios.handover import HANDOVER
+from mag.lab.scenarios.lma_addresses import LMA_ADDRESSES
 from mag.lab.scenarios.lma_restart import LMA_RESTART
 from mag.lab.scenarios.reject import REJECT
 from mag.lab.scenarios.reload import RELOAD
@@ -41,6 +42,7 @@ __all__ = ["exec_in_lab", "run_lab"]
 _SCRIPTS: Final[Mapping[Scenario, ScenarioScript]] = {
     Scenario.ATTACH: ATTACH,
     Scenario.HANDOVER: HANDOVER,
+    Scenario.LMA_ADDRESSES: LMA_ADDRESSES,
     Scenario.DATAPLANE_RESTART: DATAPLANE_RESTART,
     Scenario.REJECT: REJECT,
     Scenario.FAULTS: FAULTS,

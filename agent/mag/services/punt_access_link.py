@@ -1,7 +1,7 @@
 """Signals from mobile nodes behind VPP, and frames to them (RFC 5213 §6.9.2).
 
-Router Solicitations come as punted frames; that a node without a binding sends anything else, the
-plugin tells as an event.
+Router Solicitations come as punted frames; that a node without a binding sends anything else, or
+that any node claims a link-local address, the plugin tells as an event.
 """
 
 import os
@@ -20,28 +20,31 @@ from mag.wire.iana import IP_PROTOCOL_ICMPV6
 from mag.wire.neighbor_discovery import ROUTER_SOLICITATION
 
 UNKNOWN_SOURCE_EVENT: Final = "mag_unknown_source_event"
+ADDRESS_CLAIMED_EVENT: Final = "mag_address_claimed_event"
 _ICMPV6_TYPE_OFFSET: Final = 40
 
-UnknownSource = Callable[[bytes, IPv6Address], None]
-"""Called with link-layer and IPv6 source address of a packet without a binding."""
+SourceListener = Callable[[bytes, IPv6Address, IPv6Address | None], None]
+"""Called with link-layer and IPv6 source address of a packet without a binding, or of one that
+claims an address, and that."""
 
 
-class UnknownSourceEvents:
-    """The plugin's events of senders without a binding, handed to the link they are on."""
+class SourceEvents:
+    """The plugin's events of strangers and of claimed addresses, handed to the link they are on."""
 
     def __init__(self, client: VppClient, interfaces: InterfaceDirectory) -> None:
         self.suppressed = 0
         """Events that the plugin's rate limits left out."""
         self._client = client
         self._interfaces = interfaces
-        self._listeners: dict[str, UnknownSource] = {}
+        self._listeners: dict[str, SourceListener] = {}
         client.on_event(UNKNOWN_SOURCE_EVENT, self._take)
+        client.on_event(ADDRESS_CLAIMED_EVENT, self._take_claim)
 
     async def open(self) -> None:
         """Ask VPP for the events; on each connection again. Raises DataplaneError."""
         await self._client.call("want_mag_events", enable=True, pid=os.getpid())
 
-    def listen(self, interface: str, listener: UnknownSource) -> None:
+    def listen(self, interface: str, listener: SourceListener) -> None:
         """Have events of this interface handed on."""
         self._listeners[interface] = listener
 
@@ -50,10 +53,16 @@ class UnknownSourceEvents:
         self._listeners.pop(interface, None)
 
     def _take(self, event: Any) -> None:
+        self._hand_on(event, None)
+
+    def _take_claim(self, event: Any) -> None:
+        self._hand_on(event, IPv6Address(event.claimed_address))
+
+    def _hand_on(self, event: Any, claimed: IPv6Address | None) -> None:
         self.suppressed += event.n_suppressed
         interface = self._interfaces.at(event.sw_if_index)
         if interface is not None and (listener := self._listeners.get(interface.name)):
-            listener(bytes(event.mac.packed), IPv6Address(event.source_address))
+            listener(bytes(event.mac.packed), IPv6Address(event.source_address), claimed)
 
 
 class PuntAccessLink:
@@ -63,7 +72,7 @@ class PuntAccessLink:
         self,
         interface: str,
         punt: PuntSocket,
-        unknown_sources: UnknownSourceEvents,
+        sources: SourceEvents,
         *,
         gateway_link_layer_address: bytes,
         pass_unknown_sources: bool,
@@ -72,7 +81,7 @@ class PuntAccessLink:
         self.discarded: Counter[str] = Counter()
         self.interface = interface
         self._punt = punt
-        self._unknown_sources = unknown_sources
+        self._sources = sources
         self._gateway_address = gateway_link_layer_address
         self._pass_unknown_sources = pass_unknown_sources
         self._known: set[bytes] = set()
@@ -82,17 +91,12 @@ class PuntAccessLink:
         """Begin to listen; the punt socket and the events are open."""
         self._receive = receive
         self._punt.listen(self.interface, IP_PROTOCOL_ICMPV6, self._take_frame)
-        if self._pass_unknown_sources:
-            self._unknown_sources.listen(self.interface, self._take_unknown_source)
+        self._sources.listen(self.interface, self._take_event)
 
     def hear(self, *, unknown_sources: bool, known: Iterable[bytes]) -> None:
-        """Listen to the plugin's events, or no longer."""
+        """Heed the plugin's events of unknown sources, or no longer."""
         self._pass_unknown_sources = unknown_sources
         self._known.update(known)
-        if not unknown_sources:
-            self._unknown_sources.unlisten(self.interface)
-        elif self._receive is not None:
-            self._unknown_sources.listen(self.interface, self._take_unknown_source)
 
     def reopen(self) -> None:
         """Nothing to do: the punt socket goes by VPP's number of the interface, looked up anew."""
@@ -114,7 +118,7 @@ class PuntAccessLink:
     def close(self) -> None:
         """Stop listening."""
         self._punt.unlisten(self.interface, IP_PROTOCOL_ICMPV6)
-        self._unknown_sources.unlisten(self.interface)
+        self._sources.unlisten(self.interface)
         self._receive = None
 
     def _take_frame(self, frame: EthernetFrame) -> None:
@@ -128,9 +132,12 @@ class PuntAccessLink:
         except WireError as error:
             self.discarded[error.reason] += 1
 
-    def _take_unknown_source(self, link_layer_address: bytes, source: IPv6Address) -> None:
-        if link_layer_address not in self._known:
-            self._hand_on(NodeSignal(self.interface, link_layer_address, False, source))
+    def _take_event(
+        self, link_layer_address: bytes, source: IPv6Address, claimed: IPv6Address | None
+    ) -> None:
+        is_stranger = self._pass_unknown_sources and link_layer_address not in self._known
+        if is_stranger or claimed is not None:
+            self._hand_on(NodeSignal(self.interface, link_layer_address, False, source, claimed))
 
     def _hand_on(self, signal: NodeSignal) -> None:
         address = signal.mn_link_layer_address

@@ -13,7 +13,7 @@ from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.dataplane.vpp.shared_layout import CORE_TABLE, TableId
 from mag.dataplane.vpp.stats import DEFAULT_STATS_SOCKET, StatsSegment
 from mag.services.event_log import Level, LogEntry
-from mag.services.punt_access_link import PuntAccessLink, UnknownSourceEvents
+from mag.services.punt_access_link import PuntAccessLink, SourceEvents
 from mag.services.punt_socket import PuntSocket
 from mag.services.punt_transport import PuntTransport
 from mag.services.vpp_link_monitor import VppLinkMonitor
@@ -62,7 +62,7 @@ class VppAdapters:
         stats = StatsSegment(settings.stats_socket)
         self.punt = PuntSocket(self.client, interfaces, stats, settings.punt_socket)
         self.punt.on_losses(self._note_losses)
-        self.unknown_sources = UnknownSourceEvents(self.client, interfaces)
+        self.source_events = SourceEvents(self.client, interfaces)
         self.link_monitor = VppLinkMonitor(self.client, interfaces)
         self.transport = PuntTransport(
             self.punt,
@@ -85,7 +85,7 @@ class VppAdapters:
             hand_off=settings.hand_off,
             on_open=(
                 self.link_monitor.open,
-                self.unknown_sources.open,
+                self.source_events.open,
                 self.punt.open,
                 self.transport.resolve_lmas,
             ),
@@ -96,7 +96,7 @@ class VppAdapters:
         return PuntAccessLink(
             interface,
             self.punt,
-            self.unknown_sources,
+            self.source_events,
             gateway_link_layer_address=self._gateway_address,
             pass_unknown_sources=pass_unknown_sources,
         )

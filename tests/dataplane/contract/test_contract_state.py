@@ -26,6 +26,7 @@ from mag.dataplane.base import (
     BindingCounters,
     Ensure,
     ForwardingState,
+    GatewayAddress,
     MobileNodeForwarding,
     Record,
     Remove,
@@ -237,3 +238,20 @@ async def test_reconciler_brings_an_empty_path_to_the_wanted_state(bare_bench: B
         reconciler.unwant(record)
     assert all(outcome.error is None for outcome in await reconciler.converge())
     assert await bare_bench.dataplane.dump() == ForwardingState()
+
+
+@pytest.mark.requirement("LLA-02", "PBA-31")
+async def test_address_of_the_gateway_is_there_until_it_is_removed(bench: Bench) -> None:
+    """RFC 5213 §6.8: nodes of one link may know the gateway by different ones."""
+    one, other = (GatewayAddress("acc1", IPv6Address(f"fe80::6d61:{number}")) for number in (1, 2))
+    before = await bench.dataplane.dump()
+    for _ in range(2):  # safe to repeat
+        assert list(await bench.dataplane.apply([Ensure(one), Ensure(other)])) == [None, None]
+    found = await bench.dataplane.dump()
+    assert found.gateway_addresses == {one.key: one, other.key: other}
+    assert found.access_links == before.access_links
+    for _ in range(2):
+        assert list(await bench.dataplane.apply([Remove(one)])) == [None]
+    assert (await bench.dataplane.dump()).gateway_addresses == {other.key: other}
+    assert list(await bench.dataplane.apply([Remove(other)])) == [None]
+    assert await bench.dataplane.dump() == before

@@ -18,6 +18,7 @@ from scapy.layers.l2 import Ether
 from scapy.utils6 import in6_getnsma
 
 from vpp.plugin.gateway import ALICE_MAC, BOB_MAC, Gateway, stream, tagged
+from vpp.plugin.vpp_process import VppRefused
 
 pytestmark = pytest.mark.vpp
 
@@ -26,9 +27,11 @@ EVENT_INTERVAL_SECONDS = 0.11
 LINK_LOCAL = "fe80::ff:fe00:11"
 
 
-def solicitation(gateway: Gateway, source: str, *, mac: str = ALICE_MAC, unicast: bool) -> Ether:
-    """A Neighbor Solicitation for the gateway's link-local address."""
-    target = gateway.link_local()
+def solicitation(
+    gateway: Gateway, source: str, *, mac: str = ALICE_MAC, unicast: bool, target: str = ""
+) -> Ether:
+    """A Neighbor Solicitation for the gateway's link-local address, or another target."""
+    target = target or gateway.link_local()
     group = socket.inet_ntop(
         socket.AF_INET6, in6_getnsma(socket.inet_pton(socket.AF_INET6, target))
     )
@@ -39,6 +42,28 @@ def solicitation(gateway: Gateway, source: str, *, mac: str = ALICE_MAC, unicast
         / IPv6(src=source, dst=target if unicast else group, hlim=255)
         / ICMPv6ND_NS(tgt=target)
         / ICMPv6NDOptSrcLLAddr(lladdr=mac)
+    )
+
+
+def claim(mac: str, target: str, **fields: int) -> Ether:
+    """Duplicate address detection of a node (RFC 4862 section 5.4.2)."""
+    group = socket.inet_ntop(
+        socket.AF_INET6, in6_getnsma(socket.inet_pton(socket.AF_INET6, target))
+    )
+    octets = socket.inet_pton(socket.AF_INET6, group)[-4:]
+    return (
+        Ether(src=mac, dst="33:33:" + octets.hex(":"))
+        / IPv6(src="::", dst=group, hlim=fields.get("hlim", 255))
+        / ICMPv6ND_NS(tgt=target)
+    )
+
+
+def advertisement(mac: str, target: str) -> Ether:
+    """A node's answer to somebody's duplicate address detection."""
+    return (
+        Ether(src=mac, dst="33:33:00:00:00:01")
+        / IPv6(src=target, dst="ff02::1", hlim=255)
+        / ICMPv6ND_NA(tgt=target, R=0, S=0, O=1)
     )
 
 
@@ -77,6 +102,82 @@ def test_solicitation_from_link_local_source_is_answered(gateway: Gateway) -> No
     [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
     assert packet[ICMPv6ND_NA].tgt == gateway.link_local()
     assert packet[ICMPv6ND_NA].R == 1  # RFC 4861 §7.2.5: without it the node drops its router
+
+
+OWN, ANOTHER = "fe80::6d61:1", "fe80::6d61:2"
+"""Addresses of the gateway towards single nodes (RFC 5213 section 6.8)."""
+
+
+def set_address(
+    gateway: Gateway, address: str, *, is_add: bool = True, sw_if_index: int | None = None
+) -> int:
+    """Have the gateway answer for it on its first access link, or no longer; the return value."""
+    index = gateway.access.sw_if_index if sw_if_index is None else sw_if_index
+    try:
+        gateway.vpp.api.mag_gateway_address_add_del(
+            is_add=is_add, sw_if_index=index, address=address
+        )
+    except VppRefused as refusal:
+        return refusal.retval
+    return 0
+
+
+def addresses(gateway: Gateway) -> list[str]:
+    """What the plugin says that it answers for beside the interface's own."""
+    return sorted(str(each.address) for each in gateway.vpp.api.mag_gateway_address_dump())
+
+
+@pytest.mark.requirement("LLA-02", "PBA-31")
+@pytest.mark.parametrize("unicast", [True, False])
+def test_solicitation_of_an_address_of_the_lma_is_answered(gateway: Gateway, unicast: bool) -> None:
+    """Several on one link, and the link's own stays."""
+    for address in (OWN, ANOTHER):
+        assert set_address(gateway, address) == 0
+    for target in (OWN, ANOTHER, gateway.link_local()):
+        frame = solicitation(gateway, LINK_LOCAL, unicast=unicast, target=target)
+        [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
+        assert packet[ICMPv6ND_NA].tgt == target
+        assert packet[IPv6].src == target
+        assert packet[ICMPv6ND_NA].R == 1
+
+
+def test_claim_of_an_address_of_the_lma_is_contested(gateway: Gateway) -> None:
+    """RFC 4862 section 5.4.3: the node that is about to take it learns that it is taken."""
+    set_address(gateway, OWN)
+    [packet] = gateway.send_and_expect(gateway.access, [claim(ALICE_MAC, OWN)], gateway.access)
+    assert packet[IPv6].dst == "ff02::1"
+    assert packet[ICMPv6ND_NA].tgt == OWN
+
+
+def test_address_that_is_taken_away_is_not_answered_for(gateway: Gateway) -> None:
+    for address in (OWN, ANOTHER):
+        set_address(gateway, address)
+    assert addresses(gateway) == [OWN, ANOTHER]
+    assert set_address(gateway, OWN, is_add=False) == 0
+    assert addresses(gateway) == [ANOTHER]
+    frame = solicitation(gateway, LINK_LOCAL, unicast=False, target=OWN)
+    gateway.send_and_expect_nothing(gateway.access, [frame])
+    frame = solicitation(gateway, LINK_LOCAL, unicast=False)
+    [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
+    assert packet[ICMPv6ND_NA].tgt == gateway.link_local()
+
+
+def test_address_that_cannot_be_one_of_the_gateway_is_refused(gateway: Gateway) -> None:
+    assert set_address(gateway, "2001:db8::1") == -7
+    assert set_address(gateway, gateway.link_local()) == -116
+    assert set_address(gateway, OWN, is_add=False) == -6
+    assert set_address(gateway, OWN, sw_if_index=gateway.core.sw_if_index) == -2
+    assert addresses(gateway) == []
+
+
+def test_addresses_go_with_the_access_link(gateway: Gateway) -> None:
+    set_address(gateway, OWN)
+    api, index = gateway.vpp.api, gateway.access.sw_if_index
+    api.mag_access_interface_enable_disable(
+        enable=False, sw_if_index=index, regular_table_id=0xFFFFFFFF
+    )
+    assert addresses(gateway) == []
+    assert OWN not in gateway.vpp.cli("show ip6-ll")
 
 
 def router_solicitation(mac: str, source: str = LINK_LOCAL) -> Ether:
@@ -167,6 +268,42 @@ def test_bound_node_is_not_reported(listening: Gateway) -> None:
     listening.send_whatever(listening.access, [stranger])
     [event] = listening.vpp.wait_for_events(1)
     assert str(event.mac) == "02:00:00:00:99:03"
+
+
+@pytest.mark.requirement("PBA-33", "LLA-06")
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_claimed_address_is_reported(listening: Gateway, is_bound: bool) -> None:
+    """By whomever; of each claim once in a while, in place of the event about a stranger."""
+    if is_bound:
+        listening.bind(listening.alice())
+    last = "11" if is_bound else "21"
+    taking, having = f"fe80::{last}", f"fe80::1:{last}"
+    frames = [claim(ALICE_MAC, taking), advertisement(ALICE_MAC, having)]
+    listening.send_whatever(listening.access, frames * 3)
+    events = listening.vpp.wait_for_events(2)
+    assert [(str(e.mac), str(e.source_address), str(e.claimed_address)) for e in events] == [
+        (ALICE_MAC, "::", taking),
+        (ALICE_MAC, having, having),
+    ]
+
+
+def test_what_claims_no_link_local_address_of_the_link_is_not_reported(
+    listening: Gateway,
+) -> None:
+    """Global targets, packets from beyond the link, other messages."""
+    listening.bind(listening.alice())
+    listening.send_whatever(
+        listening.access,
+        [
+            claim(ALICE_MAC, "2001:db8::1"),
+            claim(ALICE_MAC, "fe80::31", hlim=64),
+            advertisement(ALICE_MAC, "2001:db8::1"),
+            solicitation(listening, LINK_LOCAL, unicast=False),
+            claim(ALICE_MAC, "fe80::32"),
+        ],
+    )
+    events = listening.vpp.wait_for_events(1)
+    assert [str(event.claimed_address) for event in events] == ["fe80::32"]
 
 
 def test_flood_of_strangers_is_limited(gateway: Gateway) -> None:

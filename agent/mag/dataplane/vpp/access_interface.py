@@ -8,7 +8,7 @@ detection for the link-local address, which is well: the neighbouring gateway ha
 from ipaddress import IPv6Address
 from typing import Any, Final
 
-from mag.dataplane.base import AccessLink, DataplaneError
+from mag.dataplane.base import AccessLink, DataplaneError, GatewayAddress
 from mag.dataplane.vpp.client import VppClient
 from mag.dataplane.vpp.interfaces import NO_INTERFACE, InterfaceDirectory, SwIfIndex, VppInterface
 from mag.dataplane.vpp.marks import AccessTag
@@ -110,6 +110,35 @@ class AccessInterfaces:
         if not tag.was_up:
             await self._call("sw_interface_set_flags", interface, flags=_DOWN)
         await self._call("sw_interface_tag_add_del", interface, is_add=False, tag="")
+
+    async def gateway_addresses(self) -> dict[tuple[str, IPv6Address], GatewayAddress]:
+        """Those that single nodes know the gateway by, on all access links."""
+        entries = await self._client.dump("mag_gateway_address_dump")
+        found = ((self._interfaces.at(entry.sw_if_index), entry.address) for entry in entries)
+        records = (
+            GatewayAddress(interface.name, IPv6Address(address))
+            for interface, address in found
+            if interface is not None
+        )
+        return {record.key: record for record in records}
+
+    async def ensure_address(self, record: GatewayAddress) -> None:
+        """Answer for one more. Raises DataplaneError if the interface does not exist."""
+        interface = self._interfaces.get(record.access_interface)
+        await self._call(
+            "mag_gateway_address_add_del", interface, is_add=True, address=record.address
+        )
+
+    async def remove_address(self, record: GatewayAddress) -> None:
+        """Answer for it no longer; one that is gone is no error."""
+        if (interface := self._interfaces.find(record.access_interface)) is not None:
+            await self._call(
+                "mag_gateway_address_add_del",
+                interface,
+                settled=(NO_SUCH_ENTRY, NO_SUCH_INTERFACE),
+                is_add=False,
+                address=record.address,
+            )
 
     async def _remember(self, interface: VppInterface) -> None:
         """Note on the interface how it was; a tag of the operator's stays instead."""

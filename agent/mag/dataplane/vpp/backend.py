@@ -131,6 +131,7 @@ class VppDataplane:
             {tunnel.key: tunnel for tunnel in tunnels},
             await self._links.present(),
             {node.key: node for node in nodes},
+            await self._links.gateway_addresses(),
         )
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
@@ -240,8 +241,9 @@ class VppDataplane:
                 case Remove(AccessLink() as link):
                     await self._links.remove(link.interface)
                 case Ensure(GatewayAddress() as address):
-                    reason = "not on this packet path: set protocol.fixed_mag_link_local_address"
-                    raise DataplaneError("answer for", reason, target=str(address.address))
+                    await self._links.ensure_address(address)
+                case Remove(GatewayAddress() as address):
+                    await self._links.remove_address(address)
         except DataplaneError as error:
             return error
         return None

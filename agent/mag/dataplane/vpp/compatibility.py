@@ -64,6 +64,7 @@ VPP_MESSAGES: Final[Mapping[str, str]] = {
 }
 
 PLUGIN_MESSAGES: Final[Mapping[str, str]] = {
+    "mag_address_claimed_event": "e8958c01",
     "mag_access_interface_enable_disable": "3eb1b003",
     "mag_access_interface_enable_disable_reply": "e8d4e804",
     "mag_binding_details": "67798279",
@@ -73,6 +74,10 @@ PLUGIN_MESSAGES: Final[Mapping[str, str]] = {
     "mag_bindings_update_reply": "e9d1b29e",
     "mag_core_interface_enable_disable": "dcdf9d17",
     "mag_core_interface_enable_disable_reply": "e8d4e804",
+    "mag_gateway_address_add_del": "474da71f",
+    "mag_gateway_address_add_del_reply": "e8d4e804",
+    "mag_gateway_address_details": "7b9431a3",
+    "mag_gateway_address_dump": "51077d14",
     "mag_interface_details": "cec8d940",
     "mag_interface_dump": "51077d14",
     "mag_lma_add_del": "1e2c6a46",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import IPv6Address
 from typing import Final
 
 from mag.lab.anchor.forwarding import tunnel_interface
@@ -12,7 +13,6 @@ from mag.lab.scenarios.with_traffic import traffic_steps, traffic_verdicts
 from mag.lab.world import topology
 from mag.lab.world.mobile_node import NodeAddress, NodeView
 from mag.lab.world.reachability import echo_round_trip_s
-from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 
 _ATTACH_TIMEOUT_S: Final = 10.0
 _CONFIGURE_TIMEOUT_S: Final = 10.0
@@ -119,19 +119,22 @@ async def configured(lab: RunningLab, node: topology.MobileNode) -> Told:
         is_ready=lambda view: view.address is not None and view.default_router is not None,
         what=f"{node.name} has no address and default router of its own",
     )
-    address = _checked(node, view)
+    address = _checked(node, view, lab.plan.fixed_router)
     return Told(
         f"{node.name} made {address.address} (its own check for duplicates takes 1 s), default "
-        f"router {RESERVED_LINK_LOCAL_ADDRESS}, MTU {view.mtu}"
+        f"router {view.default_router and view.default_router.link_local_address}, "
+        f"MTU {view.mtu}"
     )
 
 
-def _checked(node: topology.MobileNode, view: NodeView) -> NodeAddress:
+def _checked(
+    node: topology.MobileNode, view: NodeView, fixed_router: IPv6Address | None
+) -> NodeAddress:
     """What RFC 5213 §6.9.2, §6.9.3 and §6.9.5 promise the node."""
     if view.address is None or not view.address.prefix.subnet_of(topology.PREFIX_POOL):
         raise StepFailed(f"{node.name}'s address {view.address} is not of {topology.PREFIX_POOL}")
     router = view.default_router
-    if router is None or router.link_local_address != RESERVED_LINK_LOCAL_ADDRESS:
+    if router is None or fixed_router not in (None, router.link_local_address):
         raise StepFailed(f"{node.name}'s default router is {router}")
     if view.mtu != topology.TUNNEL_MTU:
         raise StepFailed(f"{node.name}'s MTU is {view.mtu}, the tunnel's {topology.TUNNEL_MTU}")
