@@ -1,5 +1,6 @@
 """Retransmission, refresh, expiry, detachment, moves and advertisements over time."""
 
+from ipaddress import IPv6Address
 from itertools import pairwise
 
 import pytest
@@ -40,6 +41,8 @@ from protocol.conftest import (
     profile,
 )
 from support.fake_lma import FakeLma, only_option, read_update
+
+NODE_ADDRESS = IPv6Address("fe80::77")
 
 
 def run_until(gateway: MobileAccessGateway, end: float) -> list[tuple[float, object]]:
@@ -446,6 +449,65 @@ def test_solicitations_of_a_served_node_are_answered_once_within_half_a_second(
     for hundredth in range(10):
         gateway.router_solicited(binding_id, now=5.0 + hundredth / 100)
     gateway.handle_timer(5.6)
+    assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
+
+
+@pytest.mark.requirement("ND-06")
+def test_solicitation_is_answered_at_the_address_that_it_came_from(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """ND-06, INT-17: no need to wait since the last one to all nodes, and soon enough for DAD."""
+    binding_id = establish(gateway, lma)
+    gateway.router_solicited(binding_id, now=0.1, source=NODE_ADDRESS)
+    gateway.router_solicited(binding_id, now=0.2, source=IPv6Address("::"))
+    gateway.handle_timer(0.7)
+    (answer,) = of_type(gateway.events(), AdvertisePrefixes)
+    assert answer.node_address == NODE_ADDRESS
+    gateway.handle_timer(20.0)
+    (unsolicited,) = of_type(gateway.events(), AdvertisePrefixes)
+    assert unsolicited.node_address is None
+
+
+@pytest.mark.requirement("ND-05")
+@pytest.mark.parametrize("source", [None, IPv6Address("::")])
+def test_advertisements_to_all_nodes_are_three_seconds_apart(
+    gateway: MobileAccessGateway, lma: FakeLma, source: IPv6Address | None
+) -> None:
+    """ND-05: ten solicitations in a second, from a node that has no address yet."""
+    binding_id = establish(gateway, lma)
+    for tenth in range(1, 11):
+        gateway.router_solicited(binding_id, now=tenth / 10, source=source)
+    gateway.handle_timer(2.99)
+    assert not of_type(gateway.events(), AdvertisePrefixes)
+    gateway.handle_timer(3.5)
+    assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
+
+
+@pytest.mark.requirement("ND-05")
+def test_changed_values_are_told_three_seconds_after_the_last_advertisement(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """ND-05: two reloads at once."""
+    binding_id = establish(gateway, lma)
+    gateway.advertise_again([binding_id], now=10.0)
+    gateway.handle_timer(10.0)
+    assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
+    gateway.advertise_again([binding_id], now=10.1)
+    gateway.handle_timer(12.9)
+    assert not of_type(gateway.events(), AdvertisePrefixes)
+    gateway.handle_timer(13.0)
+    assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
+
+
+@pytest.mark.requirement("ND-05")
+def test_node_that_moved_waits_for_no_distance_from_an_advertisement_on_another_link(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """RFC 6275 §7.5: its packets wait for this one."""
+    binding_id = establish(gateway, lma)
+    gateway.attach(attachment(link="access2"), profile(), now=1.0)
+    lma.serve(gateway, 1.0)
+    gateway.forwarding_ready(binding_id, now=1.0)
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
 
 

@@ -59,6 +59,14 @@ def test_advertisement_tells_prefixes_router_and_mtu() -> None:
     assert not told.managed
 
 
+@pytest.mark.requirement("ND-06")
+def test_answer_to_a_solicitation_goes_to_the_node() -> None:
+    """ND-06: to the address it asked from."""
+    due = replace(DUE, node_address=IPv6Address("fe80::77"))
+    packet = advertisement(SETTINGS, due, tunnel_mtu_octets=1460, access_mtu_octets=1500)
+    assert IPv6Packet.decode(packet).destination == IPv6Address("fe80::77")
+
+
 @pytest.mark.requirement("ND-13", "RENUM-01")
 def test_withdrawal_ends_prefixes_and_router() -> None:
     """ND-13, RENUM-01: flags as before, lifetimes zero."""

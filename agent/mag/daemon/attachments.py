@@ -88,7 +88,7 @@ class Attachments:
         self._core.attach(attachment, entry.profile, now)
         self._heard(entry.binding_id, signal)
         if signal.is_router_solicitation:
-            self._core.router_solicited(entry.binding_id, now)
+            self._core.router_solicited(entry.binding_id, now, source=signal.source)
         self._pump.wake()
 
     async def attach(

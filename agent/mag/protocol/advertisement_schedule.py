@@ -9,6 +9,7 @@ from mag.protocol.settings import RouterAdvertisementSettings
 MAX_INITIAL_RTR_ADVERT_INTERVAL_S: Final = 16.0
 MAX_INITIAL_RTR_ADVERTISEMENTS: Final = 3
 MAX_RA_DELAY_TIME_S: Final = 0.5
+MIN_DELAY_BETWEEN_RAS_S: Final = 3.0
 
 
 class AdvertisementSchedule:

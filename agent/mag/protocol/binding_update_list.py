@@ -1,5 +1,6 @@
 """The Binding Update List (RFC 5213 §6.1, RFC 6275 §11.1)."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,6 +82,10 @@ class BindingUpdateListEntry:
     """The packet path has confirmed; only then is the node told of its prefixes."""
     advertisements_sent: int = 0
     """Router Advertisements since the prefixes or the link changed (RFC 4861 §6.2.4)."""
+    advertised_to_all_at: float = -math.inf
+    """Monotonic seconds of the last one to the all-nodes address."""
+    solicited_by: IPv6Address | None = None
+    """The address of the node that the next one goes to, as it asked for it; None: to all nodes."""
     last_heard_at: float = 0.0
     """Monotonic seconds of the node's last sign of life that we were told of."""
     node_address: IPv6Address | None = None

@@ -180,6 +180,8 @@ class AdvertisePrefixes:
     """Of every prefix of the session."""
     preferred_lifetime_s: int
     """Not above the valid lifetime."""
+    node_address: IPv6Address | None = None
+    """Whose solicitation it answers; None: for all nodes of the link, which this one is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,10 +327,15 @@ class MobileAccessGateway:
             self.peers[address] = LmaPeer(address, lmas[address])
             self._heartbeats.greet(address, now)
 
-    def router_solicited(self, binding_id: int, now: float) -> None:
-        """The node asked for a Router Advertisement; one without its prefixes is never sent."""
+    def router_solicited(
+        self, binding_id: int, now: float, *, source: IPv6Address | None = None
+    ) -> None:
+        """The node asked for a Router Advertisement; one without its prefixes is never sent.
+
+        source: the address that it asked from, to be answered at; None: it has none.
+        """
         if entry := self.binding_update_list.by_id(binding_id):
-            self._service.solicited(entry, now)
+            self._service.solicited(entry, source, now)
 
     def node_heard(
         self,

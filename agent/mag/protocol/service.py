@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from mag.protocol.advertisement_schedule import (
     MAX_INITIAL_RTR_ADVERTISEMENTS,
+    MIN_DELAY_BETWEEN_RAS_S,
     AdvertisementSchedule,
 )
 from mag.protocol.binding_timers import BindingTimers
@@ -100,33 +101,53 @@ class BindingService:
             entry.is_forwarding = True
             entry.advertisements_sent = 0
             self._emit(ForwardingInstalled(snapshot(entry), now - entry.attached_at))
-            # No RFC 4861 random delay here: the node's packets wait for this advertisement.
+            # No RFC 4861 random delay here: the node's packets wait for this advertisement. Nor
+            # three seconds since the last one, which was about another link or other prefixes:
+            # routers of mobile nodes may follow it up after 30 ms (RFC 6275 §7.5).
+            entry.solicited_by = None
             self.advertise(entry, now)
 
-    def solicited(self, entry: BindingUpdateListEntry, now: float) -> None:
-        """Answer a Router Solicitation soon; several at once are answered once."""
+    def solicited(
+        self, entry: BindingUpdateListEntry, source: IPv6Address | None, now: float
+    ) -> None:
+        """Answer a Router Solicitation soon; several at once are answered once.
+
+        source: the address that the node asked from and is answered at; None or `::`: it has none
+        yet, and the answer keeps its distance from the last one (RFC 4861 §6.2.6, INT-17).
+        """
         if not entry.may_be_advertised:
             return  # §6.9.2(1): registration first, the advertisement follows by itself
-        self._advertise_by(entry, now + self._schedule.solicited_delay_s())
+        due = now + self._schedule.solicited_delay_s()
+        if source is not None and not source.is_unspecified:
+            entry.solicited_by = source
+            self._advertise_by(entry, due)
+        elif entry.solicited_by is None:
+            self._advertise_by(entry, max(due, _earliest_to_all(entry)))
 
     def advertise(self, entry: BindingUpdateListEntry, now: float) -> None:
         """Advertise now and arm the next time; without an address to do it from, when there is."""
         if not entry.may_be_advertised:
             return
+        node_address, entry.solicited_by = entry.solicited_by, None
+        if node_address is None:
+            entry.advertised_to_all_at = now
         entry.advertisements_sent += 1
         wait = self._schedule.until_next_s(entry.advertisements_sent)
         self._timers.set(entry, BindingTimer.ADVERTISEMENT, now + wait)
         binding = snapshot(entry)
         self._withdrawals.given(binding)
         lifetimes = self._schedule.prefix_lifetimes_s(entry.profile)
-        self._emit(AdvertisePrefixes(binding, *lifetimes))
+        self._emit(AdvertisePrefixes(binding, *lifetimes, node_address))
 
     def advertise_again(self, entry: BindingUpdateListEntry, due: float) -> None:
-        """What the node was told has changed: RFC 4861 §6.2.4 begins anew, at `due` at latest."""
+        """What the node was told has changed: RFC 4861 §6.2.4 begins anew, at `due` at latest.
+
+        Later where the node was told something within the last three seconds.
+        """
         if not entry.may_be_advertised:
             return  # the first one is still to come
         entry.advertisements_sent = 0
-        self._advertise_by(entry, due)
+        self._advertise_by(entry, max(due, _earliest_to_all(entry)))
 
     def _advertise_by(self, entry: BindingUpdateListEntry, due: float) -> None:
         already_due = self._timers.deadline(entry, BindingTimer.ADVERTISEMENT)
@@ -202,3 +223,7 @@ def snapshot(entry: BindingUpdateListEntry) -> Binding:
         profile.local_routing,
         entry.gateway_link_local_address,
     )
+
+
+def _earliest_to_all(entry: BindingUpdateListEntry) -> float:
+    return entry.advertised_to_all_at + MIN_DELAY_BETWEEN_RAS_S

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Final
 
+from mag.protocol.advertisement_schedule import MIN_DELAY_BETWEEN_RAS_S
 from mag.protocol.events import Binding, Event, WithdrawPrefixes
 from mag.protocol.timer_queue import TimerQueue
 
 MAX_FINAL_RTR_ADVERTISEMENTS: Final = 3
-MIN_DELAY_BETWEEN_RAS_S: Final = 3.0
 
 _Node = tuple[str, bytes]
 """Access interface and link-layer address: whom the frames go to."""

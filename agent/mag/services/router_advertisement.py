@@ -29,6 +29,7 @@ def advertisement(
             PrefixInformation(prefix, due.valid_lifetime_s, due.preferred_lifetime_s)
             for prefix in due.binding.home_network_prefixes
         ),
+        destination=due.node_address or ALL_NODES,
     )
 
 
@@ -42,6 +43,7 @@ def withdrawal(settings: ProtocolSettings, due: WithdrawPrefixes) -> bytes:
         router_lifetime_s=settings.router_advertisement.router_lifetime_s if is_router else 0,
         mtu=None,
         prefixes=tuple(PrefixInformation(prefix, 0, 0) for prefix in due.prefixes),
+        destination=ALL_NODES,
     )
 
 
@@ -57,6 +59,7 @@ def _encode(
     router_lifetime_s: int,
     mtu: int | None,
     prefixes: tuple[PrefixInformation, ...],
+    destination: IPv6Address,
 ) -> bytes:
     ra = settings.router_advertisement
     return RouterAdvertisement(
@@ -67,4 +70,4 @@ def _encode(
         prefixes=prefixes,
         source_link_layer_address=settings.fixed_mag_link_layer_address,
         mtu=mtu,
-    ).encode(source, ALL_NODES)
+    ).encode(source, destination)
