@@ -17,6 +17,7 @@ EXAMPLE = Path(__file__).parents[2] / "configs" / "mag.yaml"
 COMMENTED_KEY = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
 SHOWN_NUMBER = re.compile(r"^ +#?(\w+(?:_s|_ms|_octets|_limit|_fraction|_bindings)): [\d.]+$", re.M)
 NAMED = {("lmas",), ("access_links",), ("policy", "nodes"), ("policy", "realms")}
+NAMED.add(("policy", "nodes", ANY_NAME, "interfaces"))
 
 
 def with_every_key() -> str:

@@ -61,6 +61,9 @@ def test_plain_values_are_those_of_the_file() -> None:
                 "link_layer_addresses": ["02:00:00:00:00:01"],
                 "identities": ["alice-phone@operator.example"],
                 "home_network_prefixes": ["2001:db8:1:1::/64"],
+                "interfaces": {
+                    "02:00:00:00:00:02": {"home_network_prefixes": ["2001:db8:1:2::/64"]}
+                },
                 "lifetime_s": 600,
                 "prefix_lifetime_s": 86400,
                 "local_routing": True,

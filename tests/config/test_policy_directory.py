@@ -270,3 +270,52 @@ def test_name_that_stands_for_other_nodes_has_no_profile(
 ) -> None:
     """Not even for a binding that was made while policy did not say so."""
     assert names.profile_for(name) is None
+
+
+# Interfaces with something to themselves
+
+
+@pytest.fixture
+def interfaces() -> PolicyDirectory:
+    return directory(
+        {
+            "nodes": {
+                "alice@example.net": {
+                    "lma": "lma1",
+                    "home_network_prefixes": ["2001:db8:1:1::/64"],
+                    "interfaces": {
+                        "02:00:00:00:00:01": {
+                            "home_network_prefixes": ["2001:db8:1:2::/64", "2001:db8:1:3::/64"]
+                        },
+                        "02:00:00:00:00:02": {},
+                    },
+                }
+            }
+        }
+    )
+
+
+@pytest.mark.requirement("PROF-07")
+@pytest.mark.parametrize(
+    ("address", "prefixes"),
+    [
+        (ALICE_MAC, ["2001:db8:1:2::/64", "2001:db8:1:3::/64"]),
+        (ALICE_SECOND_MAC, []),
+        (STRANGER_MAC, ["2001:db8:1:1::/64"]),
+        (None, ["2001:db8:1:1::/64"]),
+    ],
+    ids=["its own set", "the LMA assigns", "any other interface", "no interface in question"],
+)
+def test_interface_has_its_own_prefixes_and_no_others(
+    interfaces: PolicyDirectory, address: bytes | None, prefixes: list[str]
+) -> None:
+    """PROF-07: each attachment asks for its own set."""
+    profile = interfaces.profile_for(b"alice@example.net", address)
+    assert profile is not None
+    assert profile.home_network_prefixes == tuple(map(IPv6Network, prefixes))
+    assert profile.lma_address == LMA1
+
+
+@pytest.mark.requirement("PROF-07")
+def test_listed_interface_identifies_its_node(interfaces: PolicyDirectory) -> None:
+    assert interfaces.mn_id_for(ALICE_SECOND_MAC) == b"alice@example.net"

@@ -17,7 +17,7 @@ from mag.services.gateway_control import AttachRequest, ControlError, NodeSelect
 from mag.services.link_monitor import LinkState
 from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS
 from mag.wire.neighbor_discovery import RouterAdvertisement
-from mag.wire.options import MobileNodeIdentifierOption
+from mag.wire.options import HomeNetworkPrefixOption, MobileNodeIdentifierOption
 from support.fake_adapters import (
     CONFIGURATION,
     LMA_ADDRESS,
@@ -525,6 +525,32 @@ async def test_name_that_nodes_share_is_refused_unless_the_address_tells_whose(k
         assert len(gateway.core.binding_update_list) == 0
         known = AttachRequest.model_validate({**named, "link_layer_address": "02:00:00:00:00:02"})
         assert (await control.attach(known))["mn_id"] == "mn2@example.net"
+
+
+@pytest.mark.requirement("PROF-07")
+async def test_each_interface_of_a_node_asks_for_its_own_prefixes() -> None:
+    """PROF-07: two interfaces, two sessions."""
+    interfaces = (
+        b"link_layer_addresses: [02:00:00:00:00:01], home_network_prefixes: [2001:db8:1:1::/64],"
+        b" interfaces: {02:00:00:00:00:03: {home_network_prefixes: [2001:db8:1:3::/64]}}}"
+    )
+    world = FakeWorld(
+        configuration(
+            CONFIGURATION.replace(b'link_layer_addresses: ["02:00:00:00:00:01"]}', interfaces)
+        )
+    )
+    async with running(world):
+        for number, mac in enumerate((MN1_MAC, bytes.fromhex("020000000003")), start=1):
+            world.ports["access1"].frame(mac)
+            await until(lambda number=number: len(world.transport.sent) == number)
+        asked = [
+            only_option(
+                read_update(OutgoingMessage(sent, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS)),
+                HomeNetworkPrefixOption,
+            ).prefix
+            for sent in world.transport.sent
+        ]
+        assert asked == [IPv6Network("2001:db8:1:1::/64"), IPv6Network("2001:db8:1:3::/64")]
 
 
 async def test_unknown_identity_is_refused(control: Control) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import IPv6Address, IPv6Network
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from mag.config.addresses import (
@@ -108,7 +109,7 @@ def _nobody_served(tree: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _shared_link_layer_addresses(tree: Mapping[str, Any]) -> Iterator[Fault]:
     owners: dict[bytes, Location] = {}
-    for location, value in _listed_by_nodes(tree, "link_layer_addresses"):
+    for location, value in _interface_addresses(tree):
         address = _converted(link_layer_address, value)
         if address is not None and (owner := owners.setdefault(address, location)) != location:
             text = format_link_layer_address(address)
@@ -134,6 +135,12 @@ def _identities_of_two_nodes(tree: Mapping[str, Any]) -> Iterator[Fault]:
 def _as_what(owner: Location) -> str:
     is_node = owner[:2] == ("policy", "nodes") and owner[3:] == ()
     return f"the MN-Identifier of {dotted(owner)}" if is_node else f"listed in {dotted(owner)}"
+
+
+def _interface_addresses(tree: Mapping[str, Any]) -> Iterator[tuple[Location, Any]]:
+    yield from _listed_by_nodes(tree, "link_layer_addresses")
+    for location, _ in _interfaces_of_nodes(tree):
+        yield (*location, "[key]"), location[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +180,7 @@ def _overlapping_prefixes(tree: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _claims(tree: Mapping[str, Any]) -> list[_Claim]:
     claims = [_Claim(IPv6Network(address), 0, location) for location, address in _endpoints(tree)]
-    listed = _listed_by_nodes(tree, "home_network_prefixes")
+    listed = chain(_listed_by_nodes(tree, "home_network_prefixes"), _listed_by_interfaces(tree))
     for rank, (location, value) in enumerate(listed, start=1):
         if (prefix := _converted(home_network_prefix, value)) is not None:
             claims.append(_Claim(prefix, rank, location))
@@ -201,6 +208,19 @@ def _listed_by_nodes(tree: Mapping[str, Any], key: str) -> Iterator[tuple[Locati
     for mn_id, node in _mapping(_mapping(tree.get("policy")).get("nodes")).items():
         for position, value in enumerate(_sequence(_mapping(node).get(key))):
             yield ("policy", "nodes", mn_id, key, position), value
+
+
+def _listed_by_interfaces(tree: Mapping[str, Any]) -> Iterator[tuple[Location, Any]]:
+    key = "home_network_prefixes"
+    for location, interface in _interfaces_of_nodes(tree):
+        for position, value in enumerate(_sequence(_mapping(interface).get(key))):
+            yield (*location, key, position), value
+
+
+def _interfaces_of_nodes(tree: Mapping[str, Any]) -> Iterator[tuple[Location, Any]]:
+    for mn_id, node in _mapping(_mapping(tree.get("policy")).get("nodes")).items():
+        for address, interface in _mapping(_mapping(node).get("interfaces")).items():
+            yield ("policy", "nodes", mn_id, "interfaces", address), interface
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from mag.config.values import (
     Between,
     HomeNetworkPrefix,
     Identity,
+    InterfaceAddress,
     Lifetime,
     LinkLayerAddress,
     MnId,
@@ -32,6 +33,18 @@ class Terms(Section):
     """Overrides the protocol section's (RFC 5213 §9.2); None takes it."""
 
 
+_HomeNetworkPrefixes = Annotated[
+    tuple[HomeNetworkPrefix, ...], Field(max_length=MAX_HOME_NETWORK_PREFIXES)
+]
+
+
+class InterfacePolicy(Section):
+    """What one interface of a node has to itself."""
+
+    home_network_prefixes: _HomeNetworkPrefixes = ()
+    """Static prefixes of this interface alone; empty lets the LMA assign."""
+
+
 class NodePolicy(Terms):
     """One mobile node; what it leaves open comes from its realm, then from the default."""
 
@@ -39,10 +52,10 @@ class NodePolicy(Terms):
     """Temporary and private names, and user names of this node alone, which stand for it."""
     link_layer_addresses: tuple[LinkLayerAddress, ...] = ()
     """Of the node's interfaces; frames from them identify the node."""
-    home_network_prefixes: Annotated[
-        tuple[HomeNetworkPrefix, ...], Field(max_length=MAX_HOME_NETWORK_PREFIXES)
-    ] = ()
-    """Static prefixes; empty lets the LMA assign."""
+    home_network_prefixes: _HomeNetworkPrefixes = ()
+    """Static prefixes of interfaces that `interfaces` does not list; empty lets the LMA assign."""
+    interfaces: dict[InterfaceAddress, InterfacePolicy] = Field(default_factory=dict)
+    """By link-layer address, which identifies the node as link_layer_addresses do."""
 
 
 class RealmPolicy(Terms):

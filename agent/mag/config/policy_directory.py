@@ -1,11 +1,13 @@
 """Who a mobile node is and what it may have, resolved from the `policy` section."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from mag.config.policy import NodePolicy, Policy, RealmPolicy, Terms
 from mag.config.values import mn_id_by_rule
 from mag.protocol.policy_profile import PolicyProfile
+from mag.wire.ethernet import parse_link_layer_address
 
 
 class UnknownIdentityError(Exception):
@@ -17,6 +19,7 @@ class PolicyDirectory:
 
     __slots__ = (
         "_default",
+        "_interface_profiles",
         "_lma_addresses",
         "_local_routing",
         "_mn_id_by_address",
@@ -43,6 +46,8 @@ class PolicyDirectory:
         self._realms = {realm.encode(): rules for realm, rules in policy.realms.items()}
         self._profiles: dict[bytes, PolicyProfile] = {}
         self._mn_id_by_address: dict[bytes, bytes] = {}
+        self._interface_profiles: dict[tuple[bytes, bytes], PolicyProfile] = {}
+        """Of interfaces that have something to themselves: by node and link-layer address."""
         self._mn_id_by_identity: dict[bytes, bytes] = {}
         self._shared_identities = frozenset(name.encode() for name in policy.shared_identities)
         for name, node in policy.nodes.items():
@@ -53,6 +58,14 @@ class PolicyDirectory:
             profile = self._resolve(mn_id, node, node.home_network_prefixes)
             if profile is not None:
                 self._profiles[mn_id] = profile
+            for text, interface in node.interfaces.items():
+                address = parse_link_layer_address(text)
+                self._mn_id_by_address[address] = mn_id
+                own = profile and replace(
+                    profile, home_network_prefixes=interface.home_network_prefixes
+                )
+                if own is not None:
+                    self._interface_profiles[mn_id, address] = own
 
     def mn_id_for(self, link_layer_address: bytes) -> bytes | None:
         """The MN-Identifier of the node with this address (six octets).
@@ -87,14 +100,21 @@ class PolicyDirectory:
             return name
         raise UnknownIdentityError("no node of the policy goes by that name")
 
-    def profile_for(self, mn_id: bytes) -> PolicyProfile | None:
+    def profile_for(
+        self, mn_id: bytes, link_layer_address: bytes | None = None
+    ) -> PolicyProfile | None:
         """The node's profile, each field from its own entry, its realm or the default.
 
+        link_layer_address: of the interface in question, which may have prefixes to itself.
         None: it is not to be served, since no entry names an LMA for it (RFC 5213 §6.2) or since
         it is no MN-Identifier but a name that stands for another node, or for several (§6.6).
         """
         if mn_id in self._shared_identities or self._mn_id_by_identity.get(mn_id, mn_id) != mn_id:
             return None
+        if link_layer_address is not None:
+            own = self._interface_profiles.get((mn_id, link_layer_address))
+            if own is not None:
+                return own
         return self._profiles.get(mn_id) or self._resolve(mn_id, None, ())
 
     def _resolve(

@@ -129,6 +129,13 @@ def _mn_id(text: str) -> str:
     return text
 
 
+def _interface_address(text: str) -> str:
+    written = format_link_layer_address(link_layer_address(text))
+    if text != written:
+        raise refusal(f"must be written as {written}")
+    return text
+
+
 def _identity(text: str) -> str:
     if not _MN_ID.fullmatch(text) or len(text.encode()) > MAX_IDENTITY_OCTETS:
         raise refusal(
@@ -207,6 +214,8 @@ Name = Annotated[str, AfterValidator(_name)]
 InterfaceName = Annotated[str, AfterValidator(_interface_name)]
 MnId = Annotated[str, AfterValidator(_mn_id)]
 Realm = Annotated[str, AfterValidator(_realm)]
+InterfaceAddress = Annotated[str, AfterValidator(_interface_address)]
+"""A link-layer address as text, for the keys of a group."""
 Identity = Annotated[str, AfterValidator(_identity)]
 MnIdRule = Annotated[str, AfterValidator(mn_id_rule)]
 FilePath = Annotated[Path, BeforeValidator(_file_path)]

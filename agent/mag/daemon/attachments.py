@@ -118,7 +118,7 @@ class Attachments:
                 f"policy knows no node with address "
                 f"{format_link_layer_address(mn_link_layer_address)}"
             )
-        profile = await self._policy.profile(mn_id)
+        profile = await self._policy.profile(mn_id, mn_link_layer_address)
         if profile is None:
             raise ControlError(f"policy has no profile for {text_of_mn_id(mn_id)}")
         attachment = self._attachment(access_interface, mn_link_layer_address, handoff_hint)
@@ -173,7 +173,7 @@ class Attachments:
 
     async def has_profile(self, mn_id: bytes) -> bool:
         """Whether policy would serve the node."""
-        return await self._policy.profile(mn_id) is not None
+        return await self._policy.profile(mn_id, None) is not None
 
     def lost(self, access_interface: str, mn_link_layer_address: bytes) -> None:
         """The node is no longer bound on this link; what it sends there next is news."""

@@ -14,7 +14,7 @@ async def remembered(
     return [
         RememberedBinding(
             binding,
-            await policy.profile(binding.mn_id),
+            await policy.profile(binding.mn_id, binding.attachment.mn_link_layer_id),
             has_link=binding.attachment.access_interface in access_interfaces,
         )
         for binding in bindings

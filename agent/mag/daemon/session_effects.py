@@ -63,7 +63,8 @@ class _Comparison:
     def of(self, entry: BindingUpdateListEntry) -> SessionEffects:
         if (end := self._why_it_ends(entry)) is not None:
             return SessionEffects(entry, None, {Effect.ENDED: end})
-        profile = self._new.policy_directory.profile_for(entry.mn_id)
+        address = entry.attachment.mn_link_layer_id
+        profile = self._new.policy_directory.profile_for(entry.mn_id, address)
         if profile is None:
             return SessionEffects(entry, None, {Effect.ENDED: "policy has no profile for it"})
         if (anew := self._why_it_begins_anew(entry, profile)) is not None:

@@ -21,8 +21,10 @@ class PolicyStore(Protocol):
         Raises UnknownIdentityError, saying why the name leads to no node.
         """
 
-    async def profile(self, mn_id: bytes) -> PolicyProfile | None:
-        """The node's profile; None: this node gets no service (RFC 5213 §6.2)."""
+    async def profile(
+        self, mn_id: bytes, mn_link_layer_address: bytes | None
+    ) -> PolicyProfile | None:
+        """The node's profile for one of its interfaces; None: no service (RFC 5213 §6.2)."""
 
     def reconfigure(self, directory: PolicyDirectory) -> None:
         """What the configuration says of nodes is now this."""
@@ -48,6 +50,8 @@ class ConfiguredPolicyStore:
         """From the nodes' identities; one that nodes share says nothing, their address does."""
         return self._directory.mn_id_behind(name, mn_link_layer_address, is_mn_id=is_mn_id)
 
-    async def profile(self, mn_id: bytes) -> PolicyProfile | None:
-        """Per node, else per realm, else the default."""
-        return self._directory.profile_for(mn_id)
+    async def profile(
+        self, mn_id: bytes, mn_link_layer_address: bytes | None
+    ) -> PolicyProfile | None:
+        """Per interface, else per node, else per realm, else the default."""
+        return self._directory.profile_for(mn_id, mn_link_layer_address)
