@@ -48,6 +48,9 @@ def test_values_stand_as_an_operator_writes_them() -> None:
         "attach_triggers": ["router_solicitation", "any_frame", "link_state", "admin"],
         "presence": "probe",
         "presence_solicitations": 5,
+        "single_node": False,
+        "down_s": 1.0,
+        "down_after_rejection": False,
     }
     assert written["protocol"]["fixed_mag_link_layer_address"] == "00:00:5e:00:52:13"
 

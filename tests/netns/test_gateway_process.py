@@ -168,6 +168,31 @@ def test_unmodified_kernel_keeps_its_service_until_it_is_gone_without_a_word(
     wait_for(lambda: not gateway.bindings(), "the binding is gone")
 
 
+@pytest.mark.requirement("DEREG-10")
+def test_kernel_node_loses_its_addresses_with_the_link_and_is_served_anew(
+    bare: GatewayProcess,
+) -> None:
+    """DEREG-10: the kernel there with a network manager, which drops what was configured on a link
+    that has no carrier any more, as all of them do; the kernel by itself would not."""
+    gateway = bare.start_ready(link="{single_node: true, down_s: 0.5}")
+    gateway.put_kernel_node(MN1_MAC)
+    gateway.answer(gateway.lma.answer(gateway.next_update()))
+    prefix = IPv6Network(wait_for(gateway.bindings, "bound")[0]["home_network_prefixes"][0])
+
+    def has_address() -> bool:
+        return any(address in prefix for address in gateway.node_addresses())
+
+    wait_for(has_address, "the node has an address of its prefix")
+    with gateway.network_manager():
+        gateway.clear("mn1@example.net")
+        gateway.answer(gateway.lma.answer(gateway.next_update()))
+        wait_for(lambda: not has_address(), "the node has dropped its address")
+        message = gateway.next_update()
+        assert read_update(message).lifetime_s > 0
+        gateway.answer(gateway.lma.answer(message))
+        wait_for(has_address, "the node is served anew")
+
+
 @pytest.mark.requirement("PBA-14", "PBA-15", "PBA-22")
 def test_rejecting_lma_means_no_advertisement_and_no_further_request(
     gateway: GatewayProcess,

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ MH_TYPE_OFFSET = 2
 PR_CAPBSET_DROP = 24
 IFA_F_NODAD = 2
 ECHO_REQUEST, ECHO_REPLY = 128, 129
+IFF_LOWER_UP = 1 << 16
 CHANGES_BY_USE = {"RTA_CACHEINFO", "NDA_CACHEINFO", "NDA_PROBES"}
 
 CONFIGURATION = """
@@ -385,6 +387,41 @@ class GatewayProcess:
         """As an access point tells that the node has left."""
         self._ask(lambda client: client.detach(link_layer_address=mac.hex(":")))
 
+    def node_addresses(self) -> set[IPv6Address]:
+        """Addresses of the kernel that plays a node."""
+
+        def read() -> set[IPv6Address]:
+            with IPRoute() as route:
+                index = route.link_lookup(ifname="access")[0]
+                messages = route.get_addr(family=socket.AF_INET6, index=index)
+                return {IPv6Address(message.get_attr("IFA_ADDRESS")) for message in messages}
+
+        return in_namespace(self._world, read)
+
+    @contextmanager
+    def network_manager(self) -> Iterator[None]:
+        """Beside the kernel that plays a node: a link without carrier keeps no configuration."""
+        is_over = threading.Event()
+
+        def manage() -> None:
+            with IPRoute() as route:
+                index = route.link_lookup(ifname="access")[0]
+                had_carrier = True
+                while not is_over.wait(0.01):
+                    has_carrier = bool(route.get_links(index)[0]["flags"] & IFF_LOWER_UP)
+                    if had_carrier and not has_carrier:
+                        for state in ("down", "up"):
+                            route.link("set", index=index, state=state)
+                    had_carrier = has_carrier
+
+        with ThreadPoolExecutor(1, initializer=netns.setns, initargs=(self._world, 0)) as thread:
+            manager = thread.submit(manage)
+            try:
+                yield
+            finally:
+                is_over.set()
+                manager.result()
+
     def silence_kernel_node(self) -> None:
         """The node is gone without a word and without a change of carrier."""
         switch = Path("/proc/sys/net/ipv6/conf/access/disable_ipv6")
@@ -423,6 +460,10 @@ class GatewayProcess:
         """What `mag show peers` reads of the LMA."""
         (row,) = self._ask(AdminClient.peers)
         return row
+
+    def clear(self, mn_id: str) -> None:
+        """`mag clear binding`."""
+        self._ask(lambda client: client.clear(mn_id))
 
     def discarded(self, reason: str) -> int:
         """Messages discarded for this reason."""

@@ -139,6 +139,19 @@ class AccessLinkSection(Section):
     presence: PresenceMethod = PresenceMethod.PROBE
     presence_solicitations: Annotated[int, Between(1, 20)] = 5
     """Unanswered ones after which a node counts as gone; RFC 4861 §10 has 3, a second apart."""
+    single_node: Switch = False
+    """Nobody but one node is on the link: it goes down when the session ends (§6.9.1.4)."""
+    down_s: Annotated[float, Between(0.1, 60)] = 1.0
+    """How long it stays down."""
+    down_after_rejection: Switch = False
+    """It goes down too when the LMA has refused the node for good (§6.9.1.2)."""
+
+    @field_validator("down_after_rejection")
+    @classmethod
+    def _link_may_go_down(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("single_node") is False:
+            raise refusal("has no effect without single_node")
+        return value
 
     @property
     def hears_unknown_sources(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from mag.daemon.attachments import Attachments
 from mag.daemon.clock_watch import ClockState, ClockWatch
 from mag.daemon.forwarding import Forwarding
 from mag.daemon.histories import Histories
+from mag.daemon.link_reset import LinkReset
 from mag.daemon.node_waker import NodeWaker
 from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
@@ -186,6 +187,9 @@ class Gateway:
         self.waker = NodeWaker(
             core=core, attachments=self.attachments, ports=self.ports, links=self.links
         )
+        self.link_reset = LinkReset(
+            links=self.links, is_up=self._is_link_up, set_up=self._set_link_up, note=self.note
+        )
         self.presence = PresenceProber(
             core=core,
             pump=self.pump,
@@ -294,6 +298,7 @@ class Gateway:
             whatever_happens.callback(self.pump.close)
             whatever_happens.callback(self.clock.close)
             whatever_happens.callback(self.presence.close)
+            whatever_happens.callback(self.link_reset.close)
             whatever_happens.callback(self.waker.close)
             for port in self.ports.values():
                 whatever_happens.callback(port.close)
@@ -362,6 +367,17 @@ class Gateway:
         self.forwarding.unwant_link(self.access_link(interface))
         self.note(LogEntry("access_link_removed", Level.INFO, {"access_interface": interface}))
 
+    def _is_link_up(self, interface: str) -> bool:
+        """As far as its states have been told."""
+        state = self._last_link_states.get(interface)
+        return state is None or state.is_up
+
+    def _set_link_up(self, interface: str, is_up: bool) -> None:
+        link = self.access_link(interface)
+        if not is_up:
+            link = replace(link, gateway_link_local_address=IPv6Address("::"), is_up=False)
+        self.forwarding.want_link(link)
+
     def watch_links(self) -> None:
         """Hear of the states of all links, from now on of those too that were not there before."""
         if self._link_watch is not None:
@@ -405,6 +421,7 @@ class Gateway:
     def _dispatch(self, event: Event) -> None:
         self._tell_of(event)
         self.histories.take(event, time.time())
+        self.link_reset.take(event)
         match event:
             case TunnelWanted(lma_address):
                 self.forwarding.want_tunnel(lma_address)

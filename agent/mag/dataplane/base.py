@@ -43,6 +43,8 @@ class AccessLink:
     interface: str
     gateway_link_local_address: IPv6Address
     gateway_link_layer_address: bytes
+    is_up: bool = True
+    """False: it is there and down, without the link-local address."""
 
     @property
     def key(self) -> str:

@@ -104,7 +104,6 @@ class BindingService:
             # No RFC 4861 random delay here: the node's packets wait for this advertisement. Nor
             # three seconds since the last one, which was about another link or other prefixes:
             # routers of mobile nodes may follow it up after 30 ms (RFC 6275 §7.5).
-            entry.solicited_by = None
             self.advertise(entry, now)
 
     def solicited(
@@ -155,7 +154,8 @@ class BindingService:
             self._timers.set(entry, BindingTimer.ADVERTISEMENT, due)
 
     def stop_advertising(self, entry: BindingUpdateListEntry) -> None:
-        """Say nothing more to the node by ourselves."""
+        """Say nothing more to the node by ourselves, and forget what it asked."""
+        entry.solicited_by = None
         self._timers.cancel(entry, BindingTimer.ADVERTISEMENT)
 
     def renumber(

@@ -49,6 +49,7 @@ class AccessInterfaces:
                 if interface.is_up and rules.issuperset(access_rules(interface.name, self._tables))
                 else _UNSPECIFIED,
                 gateway_link_layer_address=interface.link_layer_address,
+                is_up=interface.is_up,
             )
             for interface in self._interfaces.all()
             if _note_of(interface)
@@ -64,8 +65,10 @@ class AccessInterfaces:
         write_setting(interface.name, "accept_ra", 0)
         write_setting(interface.name, "forwarding", 1)
         self._set_link_layer_address(interface, link.gateway_link_layer_address)
-        if not interface.is_up:
-            self._interfaces.change(interface, state="up")
+        if interface.is_up is not link.is_up:
+            self._interfaces.change(interface, state="up" if link.is_up else "down")
+        if not link.is_up:  # nothing stays on an interface that is down
+            return interface
         self._set_gateway_address(interface, link.gateway_link_local_address)
         for rule in access_rules(interface.name, self._tables):
             self._rules.ensure(rule)
@@ -85,8 +88,8 @@ class AccessInterfaces:
         write_setting(name, "forwarding", note.forwarding)
         write_setting(name, "accept_ra", note.accept_ra)
         write_setting(name, "addr_gen_mode", note.addr_gen_mode)
-        if not note.was_up:
-            self._interfaces.change(interface, state="down")
+        if interface.is_up is not note.was_up:
+            self._interfaces.change(interface, state="up" if note.was_up else "down")
         self._interfaces.remove_alternative_name(interface, note.encode())
 
     def gateway_addresses(self) -> dict[tuple[str, IPv6Address], GatewayAddress]:

@@ -188,7 +188,8 @@ class KernelPacketPath:
         interface = self._access.ensure(link)
         self._known_interfaces[link.interface] = interface.index
         self._known_access_links.add(link.interface)
-        self._restore_bindings_on(link)
+        if link.is_up:
+            self._restore_bindings_on(link)
 
     def _restore_bindings_on(self, link: AccessLink) -> None:
         """The kernel forgets permanent neighbours when the link-layer address changes."""

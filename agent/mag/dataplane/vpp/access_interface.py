@@ -56,6 +56,7 @@ class AccessInterfaces:
                 if is_whole
                 else _UNSPECIFIED,
                 gateway_link_layer_address=interface.link_layer_address,
+                is_up=interface.is_admin_up,
             )
         return links
 
@@ -63,6 +64,9 @@ class AccessInterfaces:
         """Set the interface up as `link` says. Raises DataplaneError if it does not exist."""
         interface = self._interfaces.get(link.interface)
         await self._remember(interface)
+        if not link.is_up:
+            await self._call("sw_interface_set_flags", interface, flags=_DOWN)
+            return
         if interface.link_layer_address != link.gateway_link_layer_address:
             await self._call(
                 "sw_interface_set_mac_address",
@@ -107,8 +111,8 @@ class AccessInterfaces:
             await self._call(
                 "sw_interface_set_mac_address", interface, mac_address=tag.link_layer_address
             )
-        if not tag.was_up:
-            await self._call("sw_interface_set_flags", interface, flags=_DOWN)
+        flags = _ADMIN_UP if tag.was_up else _DOWN
+        await self._call("sw_interface_set_flags", interface, flags=flags)
         await self._call("sw_interface_tag_add_del", interface, is_add=False, tag="")
 
     async def gateway_addresses(self) -> dict[tuple[str, IPv6Address], GatewayAddress]:
