@@ -8,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from mag import __version__
-from mag.cli import explain, gateways, render
+from mag.cli import explain, gateways, render, show
 from mag.cli.app import app
 from mag.daemon.histories import What
 from mag.lab.held import HeldLab
@@ -65,7 +65,39 @@ def test_run_checks_the_file_first(tmp_path: Path) -> None:
     assert mag("run", str(file)).exit_code == 1
 
 
+@pytest.mark.requirement("CFG-03")
+def test_check_against_another_gateway_compares_what_must_be_alike(tmp_path: Path) -> None:
+    """CFG-03."""
+    text = EXAMPLE.read_text().replace(
+        "#fixed_mag_link_local_address", "fixed_mag_link_local_address"
+    )
+    same, other = tmp_path / "same.yaml", tmp_path / "other.yaml"
+    same.write_text(text.replace("identity: mag", "identity: mag2"))
+    other.write_text(text.replace("fe80::200:5eff:fe00:5213", "fe80::1"))
+    assert mag("check", str(EXAMPLE), "--against", str(same)).exit_code == 0
+    result = mag("check", str(EXAMPLE), "--against", str(same), "--against", str(other))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"{EXAMPLE}: protocol.fixed_mag_link_local_address: fe80::200:5eff:fe00:5213, "
+        f"but fe80::1 in {other}\n"
+    )
+
+
 # show
+
+
+@pytest.mark.requirement("CFG-03")
+@pytest.mark.parametrize(("other", "exit_code"), [("0123456789ab", 0), ("ba9876543210", 1)])
+def test_show_domain_fails_where_gateways_of_the_host_differ(
+    other: str, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CFG-03: the alarm of a host with two gateways."""
+    here = {"gateway": "mag1", "domain": STATUS["domain"]}
+    there = {"gateway": "mag2", "domain": {**STATUS["domain"], "digest": other}}
+    monkeypatch.setattr(show, "_documents", lambda *_: [here, there])
+    result = mag("show", "domain")
+    assert result.exit_code == exit_code
+    assert other in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -76,6 +108,7 @@ def test_run_checks_the_file_first(tmp_path: Path) -> None:
         ("dataplane", {"gateways": [{"gateway": "mag1", **DATAPLANE}]}),
         ("counters", {"gateways": [{"gateway": "mag1", **COUNTERS}]}),
         ("status", {"gateways": [{"gateway": "mag1", **STATUS}]}),
+        ("domain", {"gateways": [{"gateway": "mag1", **STATUS["domain"]}]}),
     ],
 )
 def test_show_as_json_is_one_document(socket: str, what: str, document: object) -> None:

@@ -431,6 +431,15 @@ async def test_shut_down_does_not_wait_for_a_dead_lma_longer_than_configured() -
     assert RouterAdvertisement.decode(last).router_lifetime_s == 0
 
 
+@pytest.mark.requirement("CFG-03")
+async def test_digest_of_the_domain_is_told_and_exported(control: Control) -> None:
+    """CFG-03: the same to the operator and to Prometheus."""
+    domain = control.status()["domain"]
+    assert len(domain["variables"]) == 4
+    digest = domain["digest"]
+    assert f'mag_domain_info{{digest="{digest}"}} 1.0' in (await control.metrics()).decode()
+
+
 # What the admin API asks
 
 

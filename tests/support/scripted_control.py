@@ -33,6 +33,15 @@ STATUS: Document = {
         "maximum_error_s": 0.05,
         "reason": "",
     },
+    "domain": {
+        "digest": "0123456789ab",
+        "variables": {
+            "timestamp_based_approach_in_use": True,
+            "mobile_node_generated_timestamp_in_use": False,
+            "fixed_mag_link_local_address": "fe80::200:5eff:fe00:5213",
+            "fixed_mag_link_layer_address": "00:00:5e:00:52:13",
+        },
+    },
     "journal": {
         "path": "/var/lib/mag/journal.db",
         "trouble": "",

@@ -1,12 +1,15 @@
 """The command `mag` and its verbs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mag import __version__
 from mag.cli import actions, explain, journal, lab, operation, show
+from mag.cli.exit_codes import INVALID
 from mag.cli.files import ConfigurationFile, load_valid
+from mag.config.domain import disagreements, domain_variables
 from mag.daemon.run import run_gateway
 
 app = typer.Typer(
@@ -44,9 +47,26 @@ def _root(
 
 
 @app.command()
-def check(file: ConfigurationFile) -> None:
+def check(
+    file: ConfigurationFile,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Of another gateway of the domain: what must be alike is compared."),
+    ] = None,
+) -> None:
     """Check a configuration file: exit 0 if valid, 1 if not, 2 if it cannot be read."""
     configuration = load_valid(file)
+    others = {other: load_valid(other) for other in against or ()}
+    ours = domain_variables(configuration)
+    faults = [
+        f"{file}: protocol.{key}: {_text(own)}, but {_text(theirs)} in {other}"
+        for other, each in others.items()
+        for key, (own, theirs) in disagreements(ours, domain_variables(each)).items()
+    ]
+    for fault in faults:
+        typer.echo(fault, err=True)
+    if faults:
+        raise typer.Exit(INVALID)
     nodes = len(configuration.policy.nodes)
     typer.echo(
         f"{file}: valid: gateway {configuration.identity}, {len(configuration.lmas)} LMAs, "
@@ -58,6 +78,10 @@ def check(file: ConfigurationFile) -> None:
 def run(file: ConfigurationFile) -> None:
     """Run the gateway until SIGTERM."""
     raise typer.Exit(run_gateway(load_valid(file), file))
+
+
+def _text(value: object) -> str:
+    return str(value).lower()
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mag.config.domain import DOMAIN_VARIABLES
 from mag.services.gateway_control import Document
 
 _WIDTH_OFF_TERMINAL = 200
@@ -128,6 +129,15 @@ def counters(documents: list[Document]) -> Iterable[RenderableType]:
             for row in document["bindings"]
         ]
     )
+
+
+def domains(documents: list[Document]) -> Iterable[RenderableType]:
+    """What must be alike, by gateway."""
+    table = _table("gateway", "digest", *DOMAIN_VARIABLES)
+    for document in documents:
+        values = (str(document["variables"][key]).lower() for key in DOMAIN_VARIABLES)
+        _add(table, document["gateway"], document["digest"], *values)
+    yield table
 
 
 def event(entry: Document) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mag.cli import render
+from mag.cli.exit_codes import FAILED
 from mag.cli.gateways import GatewayOption, SocketOption, ask, find_gateways, the_gateway
 from mag.services.admin_client import AdminClient
 from mag.services.gateway_control import Document
@@ -61,6 +62,20 @@ def status(
     """Version, uptime, number of bindings, and whether the gateway is being drained."""
     documents = _documents(AdminClient.status, socket, gateway)
     _show(as_json, {"gateways": documents}, lambda: render.statuses(documents))
+
+
+@app.command()
+def domain(
+    as_json: JsonOption = False, socket: SocketOption = None, gateway: GatewayOption = None
+) -> None:
+    """What all gateways and LMAs of the domain must have alike; exit 1 if those here differ."""
+    documents = [
+        {"gateway": each["gateway"], **each["domain"]}
+        for each in _documents(AdminClient.status, socket, gateway)
+    ]
+    _show(as_json, {"gateways": documents}, lambda: render.domains(documents))
+    if len({each["digest"] for each in documents}) > 1:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

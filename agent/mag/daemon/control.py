@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mag import __version__
+from mag.config.domain import domain_digest, domain_variables
 from mag.config.model import AttachTrigger
 from mag.config.plain import plain, to_yaml
 from mag.daemon.drain import Drain
@@ -56,6 +57,7 @@ class Control:
     def status(self) -> Document:
         """Identity, version, uptime and how many bindings there are."""
         gateway = self._gateway
+        variables = domain_variables(gateway.configuration)
         return {
             "identity": gateway.configuration.identity,
             "version": __version__,
@@ -67,6 +69,7 @@ class Control:
             "drain": self._drain.status(),
             "reloads": dict(gateway.reloads),
             "clock": {"state": gateway.clock.state.value, **asdict(gateway.clock.reading)},
+            "domain": {"digest": domain_digest(variables), "variables": variables},
             "journal": self._journal(),
         }
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import structlog
 
+from mag.config.domain import domain_digest, domain_variables
 from mag.config.model import Configuration, ShutdownPolicy
 from mag.daemon.attachments import Attachments
 from mag.daemon.clock_watch import ClockState, ClockWatch
@@ -212,6 +213,7 @@ class Gateway:
                 reloads=self.reloads,
                 clock=lambda: (self.clock.state is ClockState.IN_STEP, self.clock.reading),
                 is_draining=lambda: self.attachments.is_draining,
+                domain_digest=domain_digest(domain_variables(configuration)),
             )
         )
 

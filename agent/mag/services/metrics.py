@@ -38,6 +38,8 @@ class Sources:
     """Whether it is in step, and what was read of it."""
     is_draining: Callable[[], bool]
     """Whether nodes are given up and no others taken."""
+    domain_digest: str
+    """Of what must be equal in the domain, and takes a restart to change (RFC 5213 §9.3)."""
 
 
 def discarded_on_access_links(ports: Mapping[str, AccessLinkPort]) -> Tally[str]:
@@ -160,6 +162,13 @@ class _Collector(Collector):
                 "mag_clock_maximum_error_seconds", "As adjtimex says", value=reading.maximum_error_s
             )
         yield _tally("mag_reloads", "Reloads of the configuration", "result", self._sources.reloads)
+        domain = GaugeMetricFamily(
+            "mag_domain_info",
+            "1; the digest is the same on all gateways of a domain",
+            labels=["digest"],
+        )
+        domain.add_metric([self._sources.domain_digest], 1)
+        yield domain
         yield GaugeMetricFamily(
             "mag_draining",
             "1: nodes are given up and no others taken",
