@@ -237,6 +237,13 @@ def test_attach_reports_the_node_as_an_access_point_does(
     assert (request.handoff.value, request.wait_s) == ("between_gateways", 3.0)
 
 
+def test_clear_held_says_how_many_and_how_long_it_takes(socket: str) -> None:
+    result = mag("clear", "held", "--lma", "lma1", "--rate", "50", "--socket", socket)
+    assert result.stdout == "300 bindings of 250 nodes are cleared within 5 s\n"
+    result = mag("clear", "held", "--lma", "lma7", "--socket", socket)
+    assert (result.exit_code, "no LMA is called lma7" in result.stderr) == (1, True)
+
+
 def test_detach_and_clear_say_what_they_ended(socket: str) -> None:
     result = mag("detach", "02:00:00:00:00:01", "--socket", socket)
     assert result.stdout == "mn1@example.net on access1: active\n"

@@ -10,6 +10,7 @@ from mag.services.admin_api import AdminApi
 from mag.services.event_stream import EventStream
 from mag.services.gateway_control import (
     AttachRequest,
+    ClearHeldRequest,
     ControlError,
     Document,
     DrainRequest,
@@ -249,6 +250,11 @@ class ScriptedControl:
         if selector.mn_id != BINDING_ROW["mn_id"]:
             raise ControlError("say which node")
         return [BINDING_ROW]
+
+    def clear_held(self, request: ClearHeldRequest) -> Document:
+        if request.lma not in (None, "lma1"):
+            raise ControlError(f"no LMA is called {request.lma}; there are: lma1")
+        return {"bindings": 300, "nodes": 250, "rate_per_s": request.rate_per_s}
 
     def events(self) -> AsyncIterator[Document]:
         return self.stream.watch()

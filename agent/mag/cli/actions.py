@@ -20,7 +20,7 @@ from mag.cli.gateways import (
 from mag.cli.show import JsonOption
 from mag.protocol.attachment import HandoffHint
 from mag.services.admin_client import AdminClient, AdminError
-from mag.services.gateway_control import Document
+from mag.services.gateway_control import DEFAULT_CLEAR_RATE_PER_S, Document
 
 clear_app = typer.Typer(help="End bindings as an operator.", no_args_is_help=True)
 
@@ -90,6 +90,28 @@ def clear_binding(
 ) -> None:
     """End a node's bindings; also lifts a hold after a rejection."""
     _tell(ask(the_gateway(socket, gateway), lambda client: client.clear(mn_id)))
+
+
+@clear_app.command("held")
+def clear_held(
+    lma: Annotated[str | None, typer.Option(help="Only those that this LMA has refused.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only those with this in their reason, such as 152.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Nodes in a second.")] = DEFAULT_CLEAR_RATE_PER_S,
+    socket: SocketOption = None,
+    gateway: GatewayOption = None,
+) -> None:
+    """Let nodes try again that an LMA has refused for good, so many a second."""
+    document = ask(
+        the_gateway(socket, gateway),
+        lambda client: client.clear_held(lma=lma, reason=reason, rate_per_s=rate),
+    )
+    seconds = document["nodes"] / document["rate_per_s"]
+    typer.echo(
+        f"{document['bindings']} bindings of {document['nodes']} nodes are cleared"
+        f" within {seconds:.0f} s"
+    )
 
 
 def monitor(

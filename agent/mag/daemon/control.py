@@ -14,6 +14,7 @@ from mag.config.plain import plain, to_yaml
 from mag.daemon.drain import Drain
 from mag.daemon.explainer import Explainer
 from mag.daemon.gateway import Gateway
+from mag.daemon.held_bindings import clear_held
 from mag.daemon.reload import Reload
 from mag.dataplane.base import (
     DROP_REASONS,
@@ -30,6 +31,7 @@ from mag.protocol.request import RequestKind
 from mag.services.event_log import text_of_mn_id
 from mag.services.gateway_control import (
     AttachRequest,
+    ClearHeldRequest,
     ControlError,
     Document,
     DrainRequest,
@@ -220,6 +222,10 @@ class Control:
     def clear(self, selector: NodeSelector) -> list[Document]:
         """End bindings as an operator, holds included."""
         return self._end(selector, is_on_link=True)
+
+    def clear_held(self, request: ClearHeldRequest) -> Document:
+        """Lift holds at a pace."""
+        return clear_held(self._gateway, request)
 
     def events(self) -> AsyncIterator[Document]:
         """Everything that happens from now on."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from mag.config.loader import MAX_FILE_OCTETS
 from mag.services.gateway_control import (
     AttachRequest,
+    ClearHeldRequest,
     ControlError,
     DrainRequest,
     GatewayControl,
@@ -47,6 +48,7 @@ class AdminApi:
             web.post("/v1/attachments", self._attach),
             web.post("/v1/detachments", self._detach),
             web.post("/v1/bindings/clear", self._clear),
+            web.post("/v1/bindings/clear-held", self._clear_held),
         )
         self._server = UnixHttpServer(routes, path, mode)
 
@@ -121,6 +123,10 @@ class AdminApi:
     async def _clear(self, request: web.Request) -> web.Response:
         selector = await read_body(request, NodeSelector)
         return web.json_response({"bindings": self._control.clear(selector)})
+
+    async def _clear_held(self, request: web.Request) -> web.Response:
+        meant = await read_body(request, ClearHeldRequest)
+        return web.json_response(self._control.clear_held(meant))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

@@ -108,6 +108,13 @@ class AdminClient(UnixHttpClient):
         """End a node's bindings as an operator."""
         return _rows(await self._call("POST", "/v1/bindings/clear", {"mn_id": mn_id}), "bindings")
 
+    async def clear_held(
+        self, *, lma: str | None, reason: str | None, rate_per_s: float
+    ) -> Document:
+        """Let nodes try again that an LMA has refused for good."""
+        body = {"lma": lma, "reason": reason, "rate_per_s": rate_per_s}
+        return await self._call("POST", "/v1/bindings/clear-held", body)
+
     def events(self) -> AsyncIterator[Document]:
         """Everything that happens from now on, until the gateway stops."""
         return self._lines("/v1/events")

@@ -15,6 +15,10 @@ DEFAULT_DRAIN_RATE_PER_S: Final = 100.0
 """100,000 sessions in 17 minutes."""
 
 
+DEFAULT_CLEAR_RATE_PER_S: Final = 100.0
+"""A hundred registrations a second are no storm to an LMA that has just been mended."""
+
+
 class ControlError(Exception):
     """The request cannot be met; the text is for the one who asked."""
 
@@ -54,6 +58,19 @@ class AttachRequest(BaseModel):
         if self.mn_id is not None and self.identity is not None:
             raise ValueError("mn_id or identity, not both")
         return self
+
+
+class ClearHeldRequest(BaseModel):
+    """An operator lets nodes try again that an LMA has refused for good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lma: str | None = None
+    """Only those held by the LMA of this name."""
+    reason: str | None = None
+    """Only those whose reason has this in it, in any case."""
+    rate_per_s: float = Field(default=DEFAULT_CLEAR_RATE_PER_S, gt=0, le=10_000)
+    """Nodes in a second."""
 
 
 class DrainRequest(BaseModel):
@@ -115,6 +132,9 @@ class GatewayControl(Protocol):
 
     def clear(self, selector: NodeSelector) -> list[Document]:
         """End bindings as an operator, holds included. Raises NotFoundError."""
+
+    def clear_held(self, request: ClearHeldRequest) -> Document:
+        """Lift holds at a pace. Raises ControlError for an LMA that there is not."""
 
     def events(self) -> AsyncIterator[Document]:
         """Everything that happens from now on."""
