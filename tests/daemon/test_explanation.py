@@ -4,13 +4,8 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
-from mag.daemon.explanation import (
-    Circumstances,
-    Reason,
-    duration,
-    explain_binding,
-    explain_departure,
-)
+from mag.daemon.binding_explanation import Circumstances, explain_binding
+from mag.daemon.explanation import Reason, duration, explain_departure
 from mag.daemon.histories import MAX_DEPARTED, MAX_REMARKS, Departure, Histories, Remark, What
 from mag.protocol.attachment import Attachment
 from mag.protocol.binding_update_list import BindingUpdateListEntry
@@ -104,7 +99,7 @@ State = RegistrationState
             ),
             Reason.SERVED,
             True,
-            ["2001:db8:100:1::/64 on access1 through lma1", "3 min ago", "another 5 min"],
+            ["on access1 through lma1 with 2001:db8:100:1::/64", "3 min ago", "another 5 min"],
         ),
         (
             circumstances(served(State.ACTIVE, collided_link_local_address=NODES_OWN)),
@@ -141,6 +136,35 @@ State = RegistrationState
             Reason.SERVED_UNREFRESHED,
             True,
             ["for another 5 min", "none of 3 Proxy Binding Updates", "7 min ago", "in 4.0 s"],
+        ),
+        (
+            circumstances(
+                served(State.ACTIVE, solicitations=2), asked_again_at=NOW + 0.6, solicitations=5
+            ),
+            Reason.PRESENCE_IN_DOUBT,
+            True,
+            ["another 5 min", "not answered 2 of 5 questions", "asked again in 0.6 s"],
+        ),
+        (
+            circumstances(
+                served(State.REFRESHING, solicitations=5, attempts=3),
+                asked_again_at=NOW + 9,
+                solicitations=5,
+            ),
+            Reason.PRESENCE_IN_DOUBT,
+            True,
+            ["not answered 5 of 5 questions", "counts as gone in 9.0 s"],
+        ),
+        (
+            circumstances(
+                entry(State.REJECTED, solicitations=1),
+                remarks=REJECTED,
+                asked_again_at=NOW + 1,
+                solicitations=5,
+            ),
+            Reason.PRESENCE_IN_DOUBT,
+            False,
+            ["lma1 is not asked again before the node has been heard", "1 of 5 questions"],
         ),
         (
             circumstances(served(State.SILENT), remarks=REJECTED),

@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from ipaddress import IPv6Address, IPv6Network
 
+from mag.daemon.binding_explanation import Circumstances, explain_binding
 from mag.daemon.explanation import (
-    Circumstances,
     Explanation,
     explain_absence,
-    explain_binding,
     explain_departure,
     explain_free_address,
     explain_refusal,
@@ -108,6 +107,10 @@ class Explainer:
                 permitted_at=core.deadline(binding_id, BindingTimer.PERMISSION_TO_SEND),
                 remarks=gateway.histories.of(binding_id),
                 dataplane_failure=None if failure is None else str(failure),
+                asked_again_at=core.deadline(binding_id, BindingTimer.PRESENCE),
+                solicitations=core.settings.solicitations_by_link.get(
+                    entry.attachment.access_interface, 0
+                ),
             )
         )
 
