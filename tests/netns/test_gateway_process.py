@@ -205,6 +205,25 @@ def test_rejecting_lma_means_no_advertisement_and_no_further_request(
     assert gateway.bindings()[0]["last_status"] == "PROXY_REG_NOT_ENABLED (152)"
 
 
+@pytest.mark.requirement("FWD-06", "FWD-07")
+@pytest.mark.parametrize("local_routing", ["false", "true"])
+def test_packet_of_a_regular_host_to_a_node_goes_towards_its_lma(
+    bare: GatewayProcess, local_routing: str
+) -> None:
+    """FWD-06, FWD-07: as it is, without a tunnel; delivering it here would be allowed with local
+    routing and is never done."""
+    bare.add_regular_link("lan")
+    gateway = bare.start_ready(protocol=f"{{local_routing: {local_routing}}}")
+    prefix = attach(gateway)
+    packet = datagram("2001:db8:1a::1", prefix.network_address + 1)
+    with gateway.world_socket("core") as core:
+        gateway.from_regular_host("lan", packet)
+        frames = (EthernetFrame.decode(core.recv(2048)).payload for _ in range(50))
+        forwarded = next(each for each in frames if each[8:] == packet[8:])
+    assert IPv6Packet.decode(forwarded).hop_limit == IPv6Packet.decode(packet).hop_limit - 1
+    gateway.nothing_to_node(MN1_MAC, lambda each: each[8:] == packet[8:])
+
+
 @pytest.mark.requirement("FWD-09")
 @pytest.mark.parametrize("spoof", ["prefix", "mac"])
 def test_spoofed_packet_is_dropped_and_counted(gateway: GatewayProcess, spoof: str) -> None:

@@ -40,6 +40,7 @@ STRANGER_ADDRESS = IPv6Address("2001:db8:c::bad")
 PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:c::11")
 MN1_MAC = bytes.fromhex("020000000001")
 MN2_MAC = bytes.fromhex("020000000002")
+REGULAR_LINK_MAC = bytes.fromhex("02000000001a")
 GATEWAY_CORE_MAC = "02:00:00:00:00:c0"
 GATEWAY_ACCESS_MAC = bytes.fromhex("00005e005213")
 PATIENCE_S = 10.0
@@ -207,6 +208,27 @@ class GatewayProcess:
 
         in_namespace(self._gateway, add)
         in_namespace(self._world, lambda: _link_up(name))
+
+    def add_regular_link(self, name: str) -> None:
+        """Another interface of the gateway's host, which is neither access link nor core, and the
+        host's own way to the rest of the world, through the core."""
+
+        def add() -> None:
+            with IPRoute() as route:
+                _make_link(route, name, REGULAR_LINK_MAC.hex(":"), self._world)
+                core = route.link_lookup(ifname="core")[0]
+                route.route(
+                    "add", dst="default", gateway=str(LMA_ADDRESS), oif=core, family=socket.AF_INET6
+                )
+
+        in_namespace(self._gateway, add)
+        in_namespace(self._world, lambda: _link_up(name))
+
+    def from_regular_host(self, name: str, packet: bytes) -> None:
+        """A frame on such a link, to the gateway's host as its router."""
+        frame = EthernetFrame(REGULAR_LINK_MAC, MN2_MAC, ETHERTYPE_IPV6, packet)
+        with self.world_socket(name) as link:
+            link.send(frame.encode())
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
