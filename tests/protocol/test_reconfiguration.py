@@ -139,6 +139,7 @@ def test_silent_old_lma_delays_the_new_registration_by_a_second_at_most(
     assert state(gateway) is RegistrationState.ACTIVE
 
 
+@pytest.mark.requirement("DEREG-02")
 def test_dismissed_node_is_not_called_back_by_a_sign_of_life(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -213,6 +214,7 @@ def test_local_routing_follows_the_profile_at_once_and_unnoticed(
         assert gateway.events() == []
 
 
+@pytest.mark.requirement("PBA-13")
 def test_held_node_is_registered_anew_when_its_profile_changes(
     gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:

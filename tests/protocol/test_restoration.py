@@ -241,6 +241,7 @@ def test_numbers_of_a_session_are_reserved_a_block_at_a_time(store: Store) -> No
     assert len(stored) == 3
 
 
+@pytest.mark.requirement("BUL-13")
 def test_expired_while_away_is_handled_first_and_lost(
     store: Store, gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -315,6 +316,7 @@ def test_deregistration_goes_on_and_serves_until_it_is_answered(
     assert lost.reason is LossReason.DETACHED  # type: ignore[attr-defined]
 
 
+@pytest.mark.requirement("PBA-13")
 def test_hold_is_still_the_operators_to_lift(
     store: Store, gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
@@ -365,6 +367,7 @@ def test_binding_with_an_lma_that_is_no_longer_configured_is_forgotten(
     assert again.changes_to_store(0.0, UTC).bindings == {1: None}
 
 
+@pytest.mark.requirement("BUL-13")
 def test_clock_that_was_set_back_prolongs_no_lifetime(
     store: Store, gateway: MobileAccessGateway, lma: FakeLma
 ) -> None:
