@@ -87,6 +87,7 @@ CASES = [
                 "lma": "lma1",
                 "lifetime_s": 1800,
                 "prefix_lifetime_s": 604800,
+                "address_configuration": "stateless",
                 "local_routing": False,
             },
             None,

@@ -69,6 +69,7 @@ def test_plain_values_are_those_of_the_file() -> None:
                 },
                 "lifetime_s": 600,
                 "prefix_lifetime_s": 86400,
+                "address_configuration": "stateless",
                 "local_routing": True,
             }
         },
@@ -78,6 +79,7 @@ def test_plain_values_are_those_of_the_file() -> None:
                 "lma": "lma1",
                 "lifetime_s": 1800,
                 "prefix_lifetime_s": 604800,
+                "address_configuration": "stateless",
                 "local_routing": False,
             }
         },
@@ -85,6 +87,7 @@ def test_plain_values_are_those_of_the_file() -> None:
             "lma": "lma1",
             "lifetime_s": 3600,
             "prefix_lifetime_s": 2592000,
+            "address_configuration": "stateless",
             "local_routing": False,
             "mn_id_from_link_layer_address": "{mac}@visitors.example.net",
             "identity_is_mn_id": False,

@@ -6,6 +6,7 @@ import pytest
 
 from mag.config.policy import Policy
 from mag.config.policy_directory import PolicyDirectory, UnknownIdentityError
+from mag.protocol.policy_profile import AddressConfiguration
 
 LMA1 = IPv6Address("2001:db8:0:b::1")
 LMA2 = IPv6Address("2001:db8:0:c::1")
@@ -319,3 +320,33 @@ def test_interface_has_its_own_prefixes_and_no_others(
 @pytest.mark.requirement("PROF-07")
 def test_listed_interface_identifies_its_node(interfaces: PolicyDirectory) -> None:
     assert interfaces.mn_id_for(ALICE_SECOND_MAC) == b"alice@example.net"
+
+
+@pytest.mark.requirement("PROF-09", "ACFG-04")
+@pytest.mark.parametrize(
+    ("mn_id", "way"),
+    [
+        (b"alice@example.net", AddressConfiguration.BOTH),
+        (b"bob@example.net", AddressConfiguration.STATELESS),
+        (b"dave@elsewhere.net", AddressConfiguration.STATEFUL),
+    ],
+    ids=["the node's own", "the realm's", "the domain's"],
+)
+def test_way_of_address_configuration_is_the_most_specific_entrys(
+    mn_id: bytes, way: AddressConfiguration
+) -> None:
+    """PROF-09, ACFG-04."""
+    policy = {
+        "nodes": {"alice@example.net": {"address_configuration": "both"}},
+        "realms": {"example.net": {"address_configuration": "stateless"}},
+        "default": {"lma": "lma1", "address_configuration": "stateful"},
+    }
+    profile = directory(policy).profile_for(mn_id)
+    assert profile is not None
+    assert profile.address_configuration is way
+
+
+def test_nodes_configure_by_themselves_unless_policy_says_otherwise() -> None:
+    profile = directory({"default": {"lma": "lma1"}}).profile_for(b"alice@example.net")
+    assert profile is not None
+    assert profile.address_configuration is AddressConfiguration.STATELESS

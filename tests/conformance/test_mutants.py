@@ -14,7 +14,22 @@ from conformance.requirement_list import load as load_requirements
 ROOT = Path(__file__).parents[2]
 MUTANTS = load()
 AREAS = {
-    *("ATT", "BUL", "CFG", "DEREG", "DETACH", "DR", "HNE", "LINK", "LLA", "LR", "MH", "MNID", "ND"),
+    *(
+        "ACFG",
+        "ATT",
+        "BUL",
+        "CFG",
+        "DEREG",
+        "DETACH",
+        "DR",
+        "HNE",
+        "LINK",
+        "LLA",
+        "LR",
+        "MH",
+        "MNID",
+        "ND",
+    ),
     *("PBA", "PBU", "PROF", "RA", "RENUM", "REREG", "RTX", "SEQ", "TS", "TUN"),
 }
 DOUBLE = Mutant(("TS-05",), "doubles nothing", "double.py", "2 * value", "value")

@@ -101,7 +101,7 @@ async def test_link_of_a_refused_node_goes_down_once_if_policy_says_so(is_wanted
     async with running(world) as gateway:
         world.ports[LINK].frame(MN1_MAC)
         held = await until(lambda: gateway.core.binding_update_list.by_link(LINK, MN1_MAC))
-        await until(lambda: held.hold is not None)
+        await until(lambda: gateway.histories.of(held.binding_id))
         if is_wanted:
             await eventually(lambda: states(world) == [True, False, True])
             world.ports[LINK].forget(MN1_MAC)

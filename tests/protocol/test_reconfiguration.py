@@ -19,6 +19,7 @@ from mag.protocol.events import (
 )
 from mag.protocol.lma_settings import LmaQuirks, LmaSettings
 from mag.protocol.mobile_access_gateway import READVERTISEMENTS_PER_S, MobileAccessGateway
+from mag.protocol.policy_profile import AddressConfiguration
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.settings import HeartbeatSettings, RouterAdvertisementSettings
 from mag.wire.iana import BindingStatus, BindingUpdateFlag
@@ -196,6 +197,19 @@ def test_changed_prefixes_wait_for_the_next_registration(
     establish(gateway, lma, 30.0, home_network_prefixes=fixed)
     (entry,) = gateway.binding_update_list
     assert entry.home_network_prefixes == fixed
+
+
+@pytest.mark.requirement("ACFG-04")
+def test_node_is_told_at_once_of_another_way_to_get_addresses(
+    gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """ACFG-04: an override for a node that has service."""
+    binding_id = establish(gateway, lma)
+    stateful = replace(profile(), address_configuration=AddressConfiguration.STATEFUL)
+    gateway.change_profile(binding_id, stateful, now=5.0)
+    gateway.handle_timer(5.0)
+    (told,) = of_type(gateway.events(), AdvertisePrefixes)
+    assert told.binding.address_configuration is AddressConfiguration.STATEFUL
 
 
 @pytest.mark.requirement("LR-05")

@@ -6,6 +6,7 @@ from ipaddress import IPv6Address, IPv6Network
 import pytest
 
 from mag.protocol.events import AdvertisePrefixes, Binding, WithdrawPrefixes
+from mag.protocol.policy_profile import AddressConfiguration
 from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
 from mag.services.router_advertisement import advertised_mtu, advertisement, withdrawal
@@ -57,6 +58,26 @@ def test_advertisement_tells_prefixes_router_and_mtu() -> None:
     assert told.prefixes == tuple(PrefixInformation(p, 2592000, 604800) for p in PREFIXES)
     assert all(prefix.on_link and prefix.autonomous for prefix in told.prefixes)
     assert not told.managed
+
+
+@pytest.mark.requirement("ACFG-02")
+@pytest.mark.parametrize(
+    ("way", "is_managed", "is_autonomous"),
+    [("stateless", False, True), ("stateful", True, False), ("both", True, True)],
+)
+def test_flags_tell_how_this_node_gets_addresses(
+    way: str, is_managed: bool, is_autonomous: bool
+) -> None:
+    """ACFG-02: also while prefixes are withdrawn."""
+    binding = replace(BINDING, address_configuration=AddressConfiguration(way))
+    due = replace(DUE, binding=binding)
+    packets = (
+        advertisement(SETTINGS, due, tunnel_mtu_octets=1460, access_mtu_octets=1500),
+        withdrawal(SETTINGS, WithdrawPrefixes(binding, PREFIXES, ends_service=False)),
+    )
+    for told in map(RouterAdvertisement.decode, packets):
+        assert told.managed is is_managed
+        assert [each.autonomous for each in told.prefixes] == [is_autonomous] * len(PREFIXES)
 
 
 @pytest.mark.requirement("ND-06")

@@ -17,7 +17,7 @@ from mag.config.values import (
     Realm,
     Switch,
 )
-from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES
+from mag.protocol.policy_profile import MAX_HOME_NETWORK_PREFIXES, AddressConfiguration
 
 
 class Terms(Section):
@@ -29,6 +29,8 @@ class Terms(Section):
     """Requested binding lifetime; None takes the protocol section's."""
     prefix_lifetime_s: Annotated[int, Between(0, 2**32 - 1)] | None = None
     """Valid lifetime in Router Advertisements; None takes the router_advertisement section's."""
+    address_configuration: AddressConfiguration | None = None
+    """How nodes get their addresses; None: stateless."""
     local_routing: Switch | None = None
     """Overrides the protocol section's (RFC 5213 §9.2); None takes it."""
 

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 from mag.config.policy import NodePolicy, Policy, RealmPolicy, Terms
 from mag.config.values import mn_id_by_rule
-from mag.protocol.policy_profile import PolicyProfile
+from mag.protocol.policy_profile import AddressConfiguration, PolicyProfile
 from mag.wire.ethernet import parse_link_layer_address
 
 
@@ -128,12 +128,14 @@ class PolicyDirectory:
         lifetimes = (entry.lifetime_s for entry in rules if entry.lifetime_s is not None)
         switches = (entry.local_routing for entry in rules if entry.local_routing is not None)
         of_prefixes = (e.prefix_lifetime_s for e in rules if e.prefix_lifetime_s is not None)
+        ways = (e.address_configuration for e in rules if e.address_configuration is not None)
         return PolicyProfile(
             mn_id=mn_id,
             lma_address=self._lma_addresses[lma],
             home_network_prefixes=prefixes,
             lifetime_s=next(lifetimes, None),
             prefix_lifetime_s=next(of_prefixes, None),
+            address_configuration=next(ways, AddressConfiguration.STATELESS),
             local_routing=next(switches, self._local_routing),
         )
 

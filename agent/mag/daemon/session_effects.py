@@ -116,10 +116,14 @@ class _Comparison:
             return None
         return f"turned {'on' if profile.local_routing else 'off'}"
 
-    def _what_to_advertise(self, entry: BindingUpdateListEntry, _: PolicyProfile) -> str | None:
+    def _what_to_advertise(
+        self, entry: BindingUpdateListEntry, profile: PolicyProfile
+    ) -> str | None:
         if not entry.is_serving:
             return None
         news = list(self._news(entry.lma_address))
+        if profile.address_configuration is not entry.profile.address_configuration:
+            news.append(f"addresses are configured {profile.address_configuration.value}")
         return " and ".join(news) or None
 
     def _news(self, lma_address: IPv6Address) -> Iterator[str]:

@@ -75,9 +75,9 @@ class Dismissals:
             return
         self.keep(entry, LossReason.RECONFIGURED)
         is_other_way = profile.local_routing is not entry.profile.local_routing
-        is_other_lifetime = profile.prefix_lifetime_s != entry.profile.prefix_lifetime_s
+        is_told_otherwise = _is_told(profile) != _is_told(entry.profile)
         entry.profile = profile
-        if is_other_lifetime:
+        if is_told_otherwise:
             self._service.advertise_again(entry, now)
         if is_other_way:
             self._service.reroute(entry)
@@ -98,3 +98,8 @@ class Dismissals:
         if entry.dismissal is not None and entry.dismissal.successor is not None:
             attachment = replace(entry.attachment, handoff_hint=HandoffHint.UNKNOWN)
             self._attach(attachment, entry.dismissal.successor, now)
+
+
+def _is_told(profile: PolicyProfile) -> tuple[object, ...]:
+    """What of a profile the node learns by Router Advertisements."""
+    return profile.prefix_lifetime_s, profile.address_configuration

@@ -5,6 +5,7 @@ from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
+from mag.protocol.policy_profile import AddressConfiguration
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.request import RequestKind
 
@@ -27,6 +28,8 @@ class Binding:
     """Packets to other nodes of this gateway need not pass the LMA (RFC 5213 §6.10.3)."""
     gateway_link_local_address: IPv6Address = _NONE_YET
     """The node's router on its link; `::` while there is none."""
+    address_configuration: AddressConfiguration = AddressConfiguration.STATELESS
+    """What the node is told to do for addresses of its prefixes."""
 
 
 class DiscardReason(StrEnum):

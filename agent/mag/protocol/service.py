@@ -222,6 +222,7 @@ def snapshot(entry: BindingUpdateListEntry) -> Binding:
         entry.home_network_prefixes,
         profile.local_routing,
         entry.gateway_link_local_address,
+        profile.address_configuration,
     )
 
 

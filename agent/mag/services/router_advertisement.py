@@ -20,30 +20,40 @@ def advertisement(
 ) -> bytes:
     """The Router Advertisement of a node with service, as a whole IPv6 packet."""
     ra = settings.router_advertisement
+    how = due.binding.address_configuration
     return _encode(
         settings,
         due.binding.gateway_link_local_address,
         router_lifetime_s=ra.router_lifetime_s,
         mtu=advertised_mtu(tunnel_mtu_octets, access_mtu_octets),
         prefixes=tuple(
-            PrefixInformation(prefix, due.valid_lifetime_s, due.preferred_lifetime_s)
+            PrefixInformation(
+                prefix,
+                due.valid_lifetime_s,
+                due.preferred_lifetime_s,
+                autonomous=how.is_autonomous,
+            )
             for prefix in due.binding.home_network_prefixes
         ),
         destination=due.node_address or ALL_NODES,
+        managed=how.is_managed,
     )
 
 
 def withdrawal(settings: ProtocolSettings, due: WithdrawPrefixes) -> bytes:
     """Ends prefixes of a node that is on the link, and its router if the service ends."""
-    router = due.binding.gateway_link_local_address
+    router, how = due.binding.gateway_link_local_address, due.binding.address_configuration
     is_router = not (due.ends_service or router.is_unspecified)
     return _encode(
         settings,
         settings.source_towards(router),
         router_lifetime_s=settings.router_advertisement.router_lifetime_s if is_router else 0,
         mtu=None,
-        prefixes=tuple(PrefixInformation(prefix, 0, 0) for prefix in due.prefixes),
+        prefixes=tuple(
+            PrefixInformation(prefix, 0, 0, autonomous=how.is_autonomous) for prefix in due.prefixes
+        ),
         destination=ALL_NODES,
+        managed=how.is_managed,
     )
 
 
@@ -60,6 +70,7 @@ def _encode(
     mtu: int | None,
     prefixes: tuple[PrefixInformation, ...],
     destination: IPv6Address,
+    managed: bool,
 ) -> bytes:
     ra = settings.router_advertisement
     return RouterAdvertisement(
@@ -70,4 +81,5 @@ def _encode(
         prefixes=prefixes,
         source_link_layer_address=settings.fixed_mag_link_layer_address,
         mtu=mtu,
+        managed=managed,
     ).encode(source, destination)
