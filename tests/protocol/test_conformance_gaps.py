@@ -107,7 +107,7 @@ def test_entry_holds_what_was_granted_and_until_when(
     (entry,) = gateway.binding_update_list
     assert entry.home_network_prefixes == lma.assigned[MN1]
     assert (entry.lifetime_s, entry.expires_at) == (3600, 3605.0)
-    assert entry.outstanding == []
+    assert entry.outstanding == ()
 
 
 @pytest.mark.requirement("MNID-01", "MNID-03", "MNID-10", "MNID-11")

@@ -81,7 +81,7 @@ class Histories:
     """Remarks by binding, departures by MN-Identifier, refusals by link-layer address."""
 
     def __init__(self) -> None:
-        self._remarks: dict[int, list[Remark]] = {}
+        self._remarks: dict[int, tuple[Remark, ...]] = {}
         self._departures: OrderedDict[bytes, Departure] = OrderedDict()
         self._refusals: OrderedDict[bytes, Refusal] = OrderedDict()
 
@@ -100,7 +100,7 @@ class Histories:
             case ForwardingInstalled(binding):
                 self._remark(binding, What.FORWARDED, "", at)
             case BindingLost(binding, reason):
-                remarks = tuple(self._remarks.pop(binding.binding_id, ()))
+                remarks = self._remarks.pop(binding.binding_id, ())
                 departure = Departure(at, binding, reason, remarks)
                 _keep(self._departures, binding.mn_id, departure)
 
@@ -115,7 +115,7 @@ class Histories:
 
     def of(self, binding_id: int) -> tuple[Remark, ...]:
         """What happened to a binding, oldest first."""
-        return tuple(self._remarks.get(binding_id, ()))
+        return self._remarks.get(binding_id, ())
 
     def departure_of(self, mn_id: bytes) -> Departure | None:
         """How a node's last binding ended, if that is remembered."""
@@ -126,13 +126,13 @@ class Histories:
         return self._refusals.get(mn_link_layer_address)
 
     def _remark(self, binding: Binding, what: What, detail: str, at: float) -> None:
-        remarks = self._remarks.setdefault(binding.binding_id, [])
+        remarks = self._remarks.get(binding.binding_id, ())
         if remarks and (remarks[-1].what, remarks[-1].detail) == (what, detail):
             remarks[-1].last_at = at
             remarks[-1].count += 1
             return
-        remarks.append(Remark(what, detail, at, at))
-        del remarks[:-MAX_REMARKS]
+        remarks = (*remarks, Remark(what, detail, at, at))
+        self._remarks[binding.binding_id] = remarks[-MAX_REMARKS:]
 
 
 def _keep(kept: OrderedDict[bytes, _Kept], key: bytes, value: _Kept) -> None:

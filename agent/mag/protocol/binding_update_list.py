@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from math import inf
 from typing import Final
@@ -50,7 +50,7 @@ class BindingUpdateListEntry:
     """Monotonic; meaningful while home_network_prefixes is not empty."""
     refresh_at: float = 0.0
     """Monotonic; likewise."""
-    outstanding: list[OutstandingRequest] = field(default_factory=list)
+    outstanding: tuple[OutstandingRequest, ...] = ()
     """Sent since the last reply that counted, oldest first (interpretation INT-27)."""
     settled: tuple[int, ...] = ()
     """Sequence numbers of the last exchange that is over: replies to them are merely late."""
@@ -132,10 +132,13 @@ class BindingUpdateListEntry:
         return self.attachment.mn_link_layer_id or UNKNOWN_LINK_LAYER_ID
 
     @property
-    def interface_key(self) -> tuple[bytes, bytes | str]:
+    def interface_identity(self) -> bytes | str:
         """One binding per interface of a node: its link-layer id, else the link it is on."""
-        identity = self.attachment.mn_link_layer_id or self.attachment.access_interface
-        return (self.mn_id, identity)
+        return _interface_identity(self.attachment)
+
+
+def _interface_identity(attachment: Attachment) -> bytes | str:
+    return attachment.mn_link_layer_id or attachment.access_interface
 
 
 class BindingUpdateList:
@@ -143,8 +146,7 @@ class BindingUpdateList:
 
     def __init__(self) -> None:
         self._by_id: dict[int, BindingUpdateListEntry] = {}
-        self._by_interface: dict[tuple[bytes, bytes | str], BindingUpdateListEntry] = {}
-        self._by_mn_id: dict[bytes, list[BindingUpdateListEntry]] = {}
+        self._by_mn_id: dict[bytes, tuple[BindingUpdateListEntry, ...]] = {}
         self._by_link: dict[tuple[str, bytes], BindingUpdateListEntry] = {}
         self._by_prefix: dict[IPv6Network, BindingUpdateListEntry] = {}
         self._per_lma: Counter[IPv6Address] = Counter()
@@ -161,8 +163,7 @@ class BindingUpdateList:
         """Take in a new entry; its interface must not have one yet."""
         self._by_id[entry.binding_id] = entry
         self._per_lma[entry.lma_address] += 1
-        self._by_interface[entry.interface_key] = entry
-        self._by_mn_id.setdefault(entry.mn_id, []).append(entry)
+        self._by_mn_id[entry.mn_id] = (*self.by_mn_id(entry.mn_id), entry)
         self._index_link(entry)
 
     def remove(self, entry: BindingUpdateListEntry) -> None:
@@ -171,10 +172,10 @@ class BindingUpdateList:
         self._unindex_link(entry)
         del self._by_id[entry.binding_id]
         self._per_lma[entry.lma_address] -= 1
-        del self._by_interface[entry.interface_key]
-        siblings = self._by_mn_id[entry.mn_id]
-        siblings.remove(entry)
-        if not siblings:
+        siblings = tuple(each for each in self._by_mn_id[entry.mn_id] if each is not entry)
+        if siblings:
+            self._by_mn_id[entry.mn_id] = siblings
+        else:
             del self._by_mn_id[entry.mn_id]
 
     def move(self, entry: BindingUpdateListEntry, attachment: Attachment) -> None:
@@ -209,7 +210,7 @@ class BindingUpdateList:
 
     def by_mn_id(self, mn_id: bytes) -> tuple[BindingUpdateListEntry, ...]:
         """All entries of a node, oldest first (one per attached interface)."""
-        return tuple(self._by_mn_id.get(mn_id, ()))
+        return self._by_mn_id.get(mn_id, ())
 
     def count_with(self, lma_address: IPv6Address) -> int:
         """How many entries this LMA has, in whatever state."""
@@ -217,8 +218,9 @@ class BindingUpdateList:
 
     def by_interface(self, mn_id: bytes, attachment: Attachment) -> BindingUpdateListEntry | None:
         """The entry of the node's interface, wherever on our links it was seen last."""
-        identity = attachment.mn_link_layer_id or attachment.access_interface
-        return self._by_interface.get((mn_id, identity))
+        identity = _interface_identity(attachment)
+        siblings = self.by_mn_id(mn_id)  # few: a node's interfaces that are attached
+        return next((each for each in siblings if each.interface_identity == identity), None)
 
     def by_link(self, access_interface: str, link_layer_id: bytes) -> BindingUpdateListEntry | None:
         """The entry whose node sends with this link-layer address on this access link."""

@@ -1,6 +1,7 @@
 """What the initial Proxy Binding Update of a node asks for (§6.9.1.1)."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from mag.protocol.attachment import Attachment, HandoffHint
@@ -17,6 +18,10 @@ _HANDOFF_INDICATORS: Final[Mapping[HandoffHint, HandoffIndicator]] = {
 }
 
 
+_request: Final = lru_cache(256)(Request)
+"""All who ask for the same share one value."""
+
+
 def initial_request(
     profile: PolicyProfile,
     attachment: Attachment,
@@ -25,7 +30,7 @@ def initial_request(
 ) -> Request:
     """siblings: what the node has already, the interface itself included or not."""
     lifetime_s = profile.lifetime_s or default_lifetime_s
-    return Request(lifetime_s, _handoff_indicator(attachment, siblings))
+    return _request(lifetime_s, _handoff_indicator(attachment, siblings))
 
 
 def _handoff_indicator(

@@ -174,7 +174,7 @@ class RegistrationMachine:
         """The exchange is over: nothing more of it goes out, whatever is still to come is late."""
         self._unqueue(entry)
         entry.settled = tuple(request.sequence for request in entry.outstanding)
-        entry.outstanding.clear()
+        entry.outstanding = ()
 
     def arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:
         """The binding's registration timer is due then, and not before."""

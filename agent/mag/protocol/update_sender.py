@@ -71,8 +71,8 @@ class UpdateSender:
     def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
         entry.attempts += 1
         entry.last_sequence = outstanding.sequence
-        entry.outstanding.append(outstanding)
-        del entry.outstanding[: -self._settings.max_outstanding_requests]
+        kept = self._settings.max_outstanding_requests
+        entry.outstanding = (*entry.outstanding, outstanding)[-kept:]
         entry.send_times = (*entry.send_times, outstanding.sent_at)[-MAX_UPDATE_RATE_PER_S:]
         kind = entry.request.kind
         peer = self._peers[entry.lma_address]
