@@ -76,6 +76,21 @@ def test_elements_come_with_their_counts() -> None:
     ]
 
 
+def test_elements_that_are_not_alike_are_read_as_well() -> None:
+    body = answer(element(b"k" * 40, counted(3, 300)), element(b"l" * 16), element(b"m" * 40))
+    assert list(decode_elements(body)) == [
+        FoundElement(b"k" * 40, packets=3, octets=300),
+        FoundElement(b"l" * 16, packets=0, octets=0),
+        FoundElement(b"m" * 40, packets=0, octets=0),
+    ]
+
+
+def test_what_the_kernel_never_says_is_no_error() -> None:
+    whole = answer(element(b"k" * 40, counted(3, 300)))
+    for length in range(4, len(whole)):
+        list(decode_elements(whole[:length]))
+
+
 def test_sets_without_counters_have_none() -> None:
     assert list(decode_elements(answer(element(b"k" * 16)))) == [FoundElement(b"k" * 16, 0, 0)]
     assert list(decode_elements(answer())) == []

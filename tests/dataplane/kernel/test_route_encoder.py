@@ -13,11 +13,13 @@ from mag.dataplane.kernel.layout import NEXT_HOP, ROUTE_PROTOCOL, binding_neighb
 from mag.dataplane.kernel.route_decoder import (
     BindingNeighbor,
     BindingRoute,
+    PackedPrefix,
     decode_neighbor,
     decode_route,
 )
 
 PREFIX = IPv6Network("2001:db8:1:40::/60")
+PACKED_PREFIX = PackedPrefix(PREFIX.network_address.packed, PREFIX.prefixlen)
 BINDING_ID = 0x0123_4567_89AB_CDEF
 NEIGHBOR = binding_neighbor(BINDING_ID)
 NEIGHBOR_TEXT = socket.inet_ntop(socket.AF_INET6, NEIGHBOR)
@@ -94,8 +96,8 @@ def test_numbered_message_differs_in_sequence_and_acknowledgement_only() -> None
 def test_decoded_routes_are_what_was_encoded() -> None:
     up = encoder.uplink_route(PREFIX, table=TABLE, tunnel_ifindex=77)
     down = encoder.downlink_route(PREFIX, table=TABLE, neighbor=NEIGHBOR, access_ifindex=300)
-    assert decode_route(up[HEADER_OCTETS:]) == BindingRoute(PREFIX, NEXT_HOP.packed, 77)
-    assert decode_route(down[HEADER_OCTETS:]) == BindingRoute(PREFIX, NEIGHBOR, 300)
+    assert decode_route(up[HEADER_OCTETS:]) == BindingRoute(PACKED_PREFIX, NEXT_HOP.packed, 77)
+    assert decode_route(down[HEADER_OCTETS:]) == BindingRoute(PACKED_PREFIX, NEIGHBOR, 300)
 
 
 def test_decoded_neighbor_is_what_was_encoded() -> None:

@@ -20,6 +20,7 @@ from mag.dataplane.kernel.netlink_channel import NetlinkChannel
 from mag.dataplane.kernel.route_decoder import (
     BindingNeighbor,
     BindingRoute,
+    PackedPrefix,
     decode_neighbor,
     decode_route,
 )
@@ -160,21 +161,24 @@ class Bindings:
         ]
 
     def _stray_uplink(
-        self, uplink: Mapping[IPv6Network, BindingRoute], bound: set[IPv6Network]
+        self, uplink: Mapping[PackedPrefix, BindingRoute], bound: set[PackedPrefix]
     ) -> Iterator[bytes]:
         for prefix, route in uplink.items():
             if prefix not in bound:
                 yield route_encoder.uplink_route(
-                    prefix, table=self._tables.uplink, tunnel_ifindex=route.ifindex, remove=True
+                    prefix.network(),
+                    table=self._tables.uplink,
+                    tunnel_ifindex=route.ifindex,
+                    remove=True,
                 )
 
     def _stray_local(
-        self, local: Mapping[IPv6Network, BindingRoute], downlink: set[BindingRoute]
+        self, local: Mapping[PackedPrefix, BindingRoute], downlink: set[BindingRoute]
     ) -> Iterator[bytes]:
         for prefix, route in local.items():
             if route not in downlink:
                 yield route_encoder.downlink_route(
-                    prefix,
+                    prefix.network(),
                     table=self._tables.local_routing,
                     neighbor=route.gateway,
                     access_ifindex=route.ifindex,
@@ -186,8 +190,8 @@ class Bindings:
 class _Found:
     """What the dumps said, and the names of what they name by index."""
 
-    uplink: Mapping[IPv6Network, BindingRoute]
-    local: Mapping[IPv6Network, BindingRoute]
+    uplink: Mapping[PackedPrefix, BindingRoute]
+    local: Mapping[PackedPrefix, BindingRoute]
     neighbors: Mapping[tuple[int, int], BindingNeighbor]
     interfaces: Mapping[int, str]
     lmas: Mapping[int, IPv6Address]
@@ -201,16 +205,20 @@ class _Found:
         lmas = {self._lma(route.prefix) for route in downlink}
         return MobileNodeForwarding(
             binding_id=binding_id,
-            home_network_prefixes=tuple(sorted(route.prefix for route in downlink)),
+            home_network_prefixes=_networks(downlink),
             access_interface=self.interfaces.get(min(access), ""),
             mn_link_layer_address=neighbor.link_layer_address if neighbor and is_whole else b"",
             lma_address=lmas.pop() if len(lmas) == 1 else _UNSPECIFIED,
             local_routing=True in local,
         )
 
-    def _lma(self, prefix: IPv6Network) -> IPv6Address:
+    def _lma(self, prefix: PackedPrefix) -> IPv6Address:
         route = self.uplink.get(prefix)
         return self.lmas.get(route.ifindex, _UNSPECIFIED) if route else _UNSPECIFIED
+
+
+def _networks(downlink: Sequence[BindingRoute]) -> tuple[IPv6Network, ...]:
+    return tuple(prefix.network() for prefix in sorted(route.prefix for route in downlink))
 
 
 def _by_binding(downlink: Sequence[BindingRoute]) -> dict[int, list[BindingRoute]]:

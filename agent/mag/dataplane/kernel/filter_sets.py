@@ -43,7 +43,7 @@ class FilterListing:
             return cls({}, {}, frozenset())
         return cls(
             elements={
-                filter_table.element(name, key): ElementCount(packets, octets)
+                Element(name, key): ElementCount(packets, octets)
                 for name in names
                 for body in channel.dump(element_dump(table, name))
                 for key, packets, octets in decode_elements(body)

@@ -9,9 +9,8 @@ every commit.
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
-from typing import Final
+from typing import Final, NamedTuple
 
 from mag.dataplane.base import DROP_REASONS, MobileNodeForwarding
 from mag.dataplane.kernel.layout import CONGESTION_MARK, LOCAL_ROUTING_MARK, SINK_INTERFACE
@@ -35,21 +34,21 @@ _CORE_INTERFACES: Final = "core_interfaces"
 _LMA_ADDRESSES: Final = "lma_addresses"
 _SHARED_SETS: Final = (_ACCESS_INTERFACES, _CORE_INTERFACES, _LMA_ADDRESSES)
 
+_INTERFACE_NAME_OCTETS: Final = 16
 _UPLINK_KEY: Final = struct.Struct("16s6s2x16s")
 _DOWNLINK_KEY: Final = struct.Struct("16s16s")
 """Interface name, link-layer address, prefix: as the kernel keeps them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One element of a set: `key` as nftables writes it, parts joined by ` . `."""
+class Element(NamedTuple):
+    """One element of a set."""
 
     set_name: str
-    key: str
+    key: bytes
+    """As the kernel keeps it: the parts in network order, each padded to four octets."""
 
 
-@dataclass(frozen=True, slots=True)
-class ElementCount:
+class ElementCount(NamedTuple):
     """What an element counted."""
 
     packets: int
@@ -180,12 +179,12 @@ def _length_rules(length: int) -> str:
 
 def access_interface(interface: str) -> Element:
     """The element that makes an interface an access link."""
-    return Element(_ACCESS_INTERFACES, f'"{interface}"')
+    return Element(_ACCESS_INTERFACES, _interface_key(interface))
 
 
 def lma_address(address: IPv6Address) -> Element:
     """The element that makes an address a tunnel peer."""
-    return Element(_LMA_ADDRESSES, str(address))
+    return Element(_LMA_ADDRESSES, address.packed)
 
 
 def elements_of(record: MobileNodeForwarding) -> Iterator[Element]:
@@ -195,33 +194,28 @@ def elements_of(record: MobileNodeForwarding) -> Iterator[Element]:
         yield downlink
     if record.local_routing:
         for prefix in record.home_network_prefixes:
-            yield Element(f"{_LOCAL_ROUTING_SET}{prefix.prefixlen}", _address(prefix))
+            yield Element(f"{_LOCAL_ROUTING_SET}{prefix.prefixlen}", prefix.network_address.packed)
 
 
 def counting_elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element, Element]]:
     """The uplink and the downlink element for each prefix of a binding."""
-    interface = f'"{record.access_interface}"'
-    link_layer_address = record.mn_link_layer_address.hex(":")
+    interface = _interface_key(record.access_interface)
     for prefix in record.home_network_prefixes:
-        address = _address(prefix)
+        address = prefix.network_address.packed
         yield (
             Element(
                 f"{_UPLINK_SET}{prefix.prefixlen}",
-                f"{interface} . {link_layer_address} . {address}",
+                _UPLINK_KEY.pack(interface, record.mn_link_layer_address, address),
             ),
-            Element(f"{_DOWNLINK_SET}{prefix.prefixlen}", f"{interface} . {address}"),
+            Element(f"{_DOWNLINK_SET}{prefix.prefixlen}", interface + address),
         )
-
-
-def _address(prefix: IPv6Network) -> str:
-    return _inet6(prefix.network_address.packed)
 
 
 def element_commands(verb: str, elements: Iterable[Element]) -> str:
     """`add` or `delete` the elements, one command for each set."""
     keys: dict[str, list[str]] = {}
     for element in elements:
-        keys.setdefault(element.set_name, []).append(element.key)
+        keys.setdefault(element.set_name, []).append(text_of(element))
     return "".join(
         f"{verb} element {TABLE} {name} {{ {', '.join(members)} }}\n"
         for name, members in keys.items()
@@ -253,17 +247,20 @@ def lengths_in(set_names: Iterable[str]) -> set[int]:
     }
 
 
-def element(set_name: str, key: bytes) -> Element:
-    """The element of one of our sets whose key is this in the kernel."""
-    if set_name.startswith(_UPLINK_SET):
+def text_of(element: Element) -> str:
+    """The key as commands write it, its parts joined by ` . `."""
+    name, key = element
+    if name.startswith(_UPLINK_SET):
         interface, link_layer_address, address = _UPLINK_KEY.unpack(key)
-        parts = f"{_interface(interface)} . {link_layer_address.hex(':')} . {_inet6(address)}"
-        return Element(set_name, parts)
-    if set_name.startswith(_DOWNLINK_SET):
+        return f"{_interface(interface)} . {link_layer_address.hex(':')} . {_inet6(address)}"
+    if name.startswith(_DOWNLINK_SET):
         interface, address = _DOWNLINK_KEY.unpack(key)
-        return Element(set_name, f"{_interface(interface)} . {_inet6(address)}")
-    is_of_interfaces = set_name in (_ACCESS_INTERFACES, _CORE_INTERFACES)
-    return Element(set_name, _interface(key) if is_of_interfaces else _inet6(key))
+        return f"{_interface(interface)} . {_inet6(address)}"
+    return _interface(key) if name in (_ACCESS_INTERFACES, _CORE_INTERFACES) else _inet6(key)
+
+
+def _interface_key(interface: str) -> bytes:
+    return interface.encode().ljust(_INTERFACE_NAME_OCTETS, b"\0")
 
 
 def _interface(key: bytes) -> str:

@@ -29,6 +29,8 @@ _ELEMENT_EXPRESSION: Final = 7
 _EXPRESSION_DATA: Final = 2
 _COUNTER_OCTETS: Final = 1
 _COUNTER_PACKETS: Final = 2
+_OCTETS_OF_ELEMENT: Final = (_ELEMENT_EXPRESSION, _EXPRESSION_DATA, _COUNTER_OCTETS)
+_PACKETS_OF_ELEMENT: Final = (_ELEMENT_EXPRESSION, _EXPRESSION_DATA, _COUNTER_PACKETS)
 
 _HEADER: Final = struct.Struct("=IHHII")
 _FAMILY: Final = struct.Struct("=BBH")
@@ -70,8 +72,46 @@ def decode_elements(body: bytes) -> Iterator[FoundElement]:
     """The elements in one answer."""
     for kind, elements in _attributes(_after_family(body)):
         if kind == _ELEMENTS:
-            for _, element in _attributes(elements):
-                yield _element(element)
+            yield from _alike(elements) or _one_by_one(elements)
+
+
+def _one_by_one(elements: memoryview) -> Iterator[FoundElement]:
+    return (_element(element) for _, element in _attributes(elements))
+
+
+def _alike(elements: memoryview) -> list[FoundElement]:
+    """The same in a tenth of the time: all of a set are laid out alike. Else nothing."""
+    layout = _layout(elements)
+    if layout is None or len(elements) % layout.size:
+        return []
+    found = list(layout.iter_unpack(elements))
+    if any(header != found[0][0] for header, _, _, _ in found):
+        return []
+    return [FoundElement(key, packets, octets) for _, key, octets, packets in found]
+
+
+def _layout(elements: memoryview) -> struct.Struct | None:
+    """Header, key, octets and packets, as in the first element; None if it counts nothing."""
+    places: dict[tuple[int, ...], tuple[int, int]] = {}
+    size = 0
+    for _, start, end in _spans(elements, 0, len(elements)):
+        for kind, inner, inner_end in _spans(elements, start, end):
+            places[(kind,)] = inner + _ATTRIBUTE.size, inner_end
+            if kind == _ELEMENT_EXPRESSION:
+                for data, data_start, data_end in _spans(elements, inner, inner_end):
+                    for count, at, _ in _spans(elements, data_start, data_end):
+                        places[kind, data, count] = at, at + _COUNT.size
+        size = (end + 3) & ~3
+        break
+    octets, _ = places.get(_OCTETS_OF_ELEMENT, (0, 0))
+    packets, _ = places.get(_PACKETS_OF_ELEMENT, (0, 0))
+    key, key_end = places.get((_ELEMENT_KEY,), (0, 0))
+    if not 0 < key < key_end <= octets <= packets - 8 <= size - 16:
+        return None
+    return struct.Struct(
+        f"!I{key - 4}x{key_end - key}s{octets - key_end}xQ{packets - octets - 8}xQ"
+        f"{size - packets - 8}x"
+    )
 
 
 def decode_counter(body: bytes) -> tuple[str, int]:
@@ -110,17 +150,26 @@ def _element(element: memoryview) -> FoundElement:
 
 def _counts(data: memoryview) -> tuple[int, int]:
     """Packets and octets."""
-    counts = {kind: _COUNT.unpack_from(value)[0] for kind, value in _attributes(data) if value}
+    counts = {
+        kind: _COUNT.unpack_from(value)[0]
+        for kind, value in _attributes(data)
+        if len(value) >= _COUNT.size
+    }
     return counts.get(_COUNTER_PACKETS, 0), counts.get(_COUNTER_OCTETS, 0)
 
 
 def _attributes(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    offset, end = 0, len(data)
+    return ((kind, data[start:end]) for kind, start, end in _spans(data, 0, len(data)))
+
+
+def _spans(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Kind, start and end of the value of each attribute between these two."""
+    offset = start
     while offset + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, offset)
         if length < _ATTRIBUTE.size:
             return
-        yield kind & _TYPE_MASK, data[offset + _ATTRIBUTE.size : offset + length]
+        yield kind & _TYPE_MASK, offset + _ATTRIBUTE.size, min(offset + length, end)
         offset += (length + 3) & ~3
 
 

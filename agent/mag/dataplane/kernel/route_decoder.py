@@ -1,10 +1,9 @@
 """rtnetlink dump answers to records: only the attributes that our own objects carry."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Network
-from typing import Final
+from typing import Final, NamedTuple
 
 from mag.dataplane.kernel import route_encoder as rtnetlink
 from mag.dataplane.kernel.layout import ROUTE_PROTOCOL, binding_of_neighbor
@@ -17,11 +16,21 @@ _ATTRIBUTE_TYPE_MASK: Final = 0x3FFF
 _NO_ADDRESS: Final = bytes(16)
 
 
-@dataclass(frozen=True, slots=True)
-class BindingRoute:
+class PackedPrefix(NamedTuple):
+    """A prefix as the kernel tells it: to compare many of them costs little."""
+
+    address: bytes
+    length: int
+
+    def network(self) -> IPv6Network:
+        """The same as everybody else has it."""
+        return IPv6Network(self)
+
+
+class BindingRoute(NamedTuple):
     """A route of ours: uplink when it has a source prefix, downlink when it has a destination."""
 
-    prefix: IPv6Network
+    prefix: PackedPrefix
     gateway: bytes
     ifindex: int
 
@@ -36,8 +45,7 @@ class SharedRoute:
     """Unicast, blackhole, throw."""
 
 
-@dataclass(frozen=True, slots=True)
-class BindingNeighbor:
+class BindingNeighbor(NamedTuple):
     """A permanent neighbour that stands for a binding."""
 
     binding_id: int
@@ -50,13 +58,13 @@ def decode_route(body: bytes) -> BindingRoute | None:
     _, destination_length, source_length, _, _, protocol, _, _, _ = _ROUTE_MESSAGE.unpack_from(body)
     if protocol != ROUTE_PROTOCOL or bool(destination_length) == bool(source_length):
         return None
-    found = dict(_attributes(body, _ROUTE_MESSAGE.size))
+    found = _attributes(body, _ROUTE_MESSAGE.size)
     address = found.get(rtnetlink.RTA_DST) or found.get(rtnetlink.RTA_SRC)
     gateway = found.get(rtnetlink.RTA_GATEWAY)
     if address is None or gateway is None or rtnetlink.RTA_OIF not in found:
         return None
     return BindingRoute(
-        prefix=IPv6Network((address, destination_length or source_length)),
+        prefix=PackedPrefix(address, destination_length or source_length),
         gateway=gateway,
         ifindex=_WORD.unpack(found[rtnetlink.RTA_OIF])[0],
     )
@@ -69,7 +77,7 @@ def decode_shared_route(body: bytes) -> SharedRoute | None:
     )
     if protocol != ROUTE_PROTOCOL:
         return None
-    found = dict(_attributes(body, _ROUTE_MESSAGE.size))
+    found = _attributes(body, _ROUTE_MESSAGE.size)
     destination, source = found.get(rtnetlink.RTA_DST), found.get(rtnetlink.RTA_SRC)
     return SharedRoute(
         destination=IPv6Network((destination, destination_length)) if destination else None,
@@ -81,7 +89,7 @@ def decode_shared_route(body: bytes) -> SharedRoute | None:
 def decode_neighbor(body: bytes) -> BindingNeighbor | None:
     """One neighbour message without its netlink header; None for what is not ours."""
     _, ifindex, _, _, _ = _NEIGHBOR_MESSAGE.unpack_from(body)
-    found = dict(_attributes(body, _NEIGHBOR_MESSAGE.size))
+    found = _attributes(body, _NEIGHBOR_MESSAGE.size)
     binding_id = binding_of_neighbor(found.get(rtnetlink.NDA_DST, _NO_ADDRESS))
     if binding_id is None:
         return None
@@ -92,10 +100,12 @@ def decode_neighbor(body: bytes) -> BindingNeighbor | None:
     )
 
 
-def _attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    found = {}
     while offset + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
         if length < _ATTRIBUTE.size:
-            return
-        yield kind & _ATTRIBUTE_TYPE_MASK, body[offset + _ATTRIBUTE.size : offset + length]
+            break
+        found[kind & _ATTRIBUTE_TYPE_MASK] = body[offset + _ATTRIBUTE.size : offset + length]
         offset += (length + 3) & ~3
+    return found
