@@ -1,5 +1,7 @@
 """Another configuration for a gateway that serves: planned, applied, or refused as a whole."""
 
+import asyncio
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.test_gateway import attached, packet_from
+from mag import steps
+from mag.config.loader import parse
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
+from mag.daemon.session_effects import Effect, effects_on_sessions
 from mag.dataplane.fake import Tunnelled
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.gateway_control import AttachRequest, ControlError, Document, DrainRequest
@@ -26,6 +31,7 @@ from support.fake_adapters import (
     until,
 )
 from support.fake_lma import read_update
+from support.waiting import eventually
 
 OTHER_LMA = IPv6Address("2001:db8:0:b::2")
 MN1 = "mn1@example.net"
@@ -428,3 +434,41 @@ async def test_reload_of_a_gateway_that_is_drained_is_refused(control: Control, 
     control.drain(DrainRequest())
     with pytest.raises(ControlError, match="mag undrain"):
         await reloaded(control, file, CONFIGURATION)
+
+
+async def test_what_changes_while_effects_are_worked_out_is_seen(
+    gateway: Gateway, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many sessions that takes more than one turn of the loop."""
+    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    await attached(world)
+    await attached(world, MN2_MAC)
+    entries = list(gateway.core.binding_update_list)
+    there = entries[:1]
+    new = parse(edited(WITHOUT_ACCESS2), "new.yaml")
+    working = asyncio.create_task(effects_on_sessions(there, gateway.configuration, new))
+    await asyncio.sleep(0)
+    now = gateway.pump.now()
+    for entry in entries:
+        moved = replace(entry.attachment, access_interface="access2")
+        gateway.core.attach(moved, entry.profile, now)
+    there[:] = entries
+    assert [list(each.effects) for each in await working] == [[Effect.ENDED]] * 2
+
+
+async def test_all_sessions_follow_a_reload_however_many_steps_it_takes(
+    gateway: Gateway,
+    world: FakeWorld,
+    file: Path,
+    control: Control,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    await attached(world)
+    await attached(world, MN2_MAC)
+    for port in world.ports.values():
+        port.sent.clear()
+    file.write_bytes(edited(SHORTER_PREFIX_LIFE))
+    await control.reload()
+    told = world.ports["access1"].sent
+    await eventually(lambda: {address for _, address in told} == {MN1_MAC, MN2_MAC})

@@ -18,7 +18,7 @@ from mag.protocol.events import (
     WithdrawPrefixes,
 )
 from mag.protocol.lma_settings import LmaQuirks, LmaSettings
-from mag.protocol.mobile_access_gateway import READVERTISEMENTS_PER_S, MobileAccessGateway
+from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.policy_profile import AddressConfiguration
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.settings import HeartbeatSettings, RouterAdvertisementSettings
@@ -310,10 +310,11 @@ def test_nodes_are_told_again_evenly_and_as_often_as_at_the_beginning(
     gateway.events()
     changed = RouterAdvertisementSettings(valid_lifetime_s=7200, preferred_lifetime_s=3600)
     gateway.reconfigure(settings(router_advertisement=changed), BOTH, 100.0)
-    gateway.advertise_again(ids, 100.0)
+    for number, binding_id in enumerate(ids):
+        gateway.advertise_again(binding_id, 100.0, after_s=0.002 * number)
     gateway.handle_timer(100.0)
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
-    gateway.handle_timer(100.0 + 1 / READVERTISEMENTS_PER_S)
+    gateway.handle_timer(100.002)
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
     gateway.handle_timer(116.5)
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 2
@@ -325,7 +326,7 @@ def test_node_that_is_not_forwarded_yet_is_told_when_it_is(
     gateway.attach(attachment(), profile(), 0.0)
     lma.serve(gateway, 0.0, UTC)
     (entry,) = gateway.binding_update_list
-    gateway.advertise_again([entry.binding_id], 1.0)
+    gateway.advertise_again(entry.binding_id, 1.0)
     gateway.handle_timer(1.0)
     assert not of_type(gateway.events(), AdvertisePrefixes)
 

@@ -9,6 +9,8 @@ profiles), sync (values of what stays).
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
+from typing import Final
 
 from mag.config.model import Configuration
 from mag.daemon.gateway import Gateway
@@ -20,6 +22,10 @@ from mag.protocol.turns import Turns
 from mag.services.access_link import AccessLinkError, AccessLinkPort
 from mag.services.event_log import MobileNodeIdentifierForm
 from mag.services.log_setup import configure_logging
+from mag.steps import in_steps
+
+READVERTISEMENTS_PER_S: Final = 500.0
+"""Router Advertisements to nodes after a change of what they say."""
 
 
 class ReconfigurationError(Exception):
@@ -34,10 +40,12 @@ class Reconfiguration:
         self._leaving_links: dict[str, set[int]] = {}
         """Access links that are given up, and the binding ids that are still on them."""
 
-    def effects(self, new: Configuration) -> list[SessionEffects]:
+    async def effects(self, new: Configuration) -> list[SessionEffects]:
         """What `apply` would do to sessions now."""
         gateway = self._gateway
-        return effects_on_sessions(gateway.core.binding_update_list, gateway.configuration, new)
+        return await effects_on_sessions(
+            gateway.core.binding_update_list, gateway.configuration, new
+        )
 
     async def apply(self, new: Configuration) -> list[SessionEffects]:
         """Go over to this configuration, which must differ in nothing that needs a restart.
@@ -56,10 +64,11 @@ class Reconfiguration:
             ports = self._open_ports(new, if_it_fails)
             self._change_hearing(new, if_it_fails)
             if_it_fails.pop_all()
-        effects = self.effects(new)
-        self._prune(new, effects)
-        self._create(new, effects, ports)
-        self._sync(new, effects)
+        effects = await self.effects(new)
+        self._prune(new)
+        self._create(new, ports)
+        self._sync(new)
+        await self._change_sessions(effects)
         return effects
 
     def binding_lost(self, binding: Binding) -> None:
@@ -103,18 +112,12 @@ class Reconfiguration:
 
     # What cannot fail
 
-    def _prune(self, new: Configuration, effects: list[SessionEffects]) -> None:
-        core, now = self._gateway.core, self._gateway.pump.now()
-        ending = [each.entry for each in effects if each.profile is None]
-        turns = Turns(core.peers)
-        for entry in ending:
-            after_s = turns.next_s(entry.lma_address)
-            core.dismiss(entry.binding_id, LossReason.RECONFIGURED, now, after_s=after_s)
+    def _prune(self, new: Configuration) -> None:
         for name in set(self._gateway.links) - set(new.access_links):
             del self._gateway.links[name]
             self._leaving_links[name] = {
                 entry.binding_id
-                for entry in core.binding_update_list
+                for entry in self._gateway.core.binding_update_list
                 if entry.attachment.access_interface == name
             }
             if not self._leaving_links[name]:
@@ -125,9 +128,7 @@ class Reconfiguration:
         del self._leaving_links[interface]
         gateway.forget_link(interface)
 
-    def _create(
-        self, new: Configuration, effects: list[SessionEffects], ports: dict[str, AccessLinkPort]
-    ) -> None:
+    def _create(self, new: Configuration, ports: dict[str, AccessLinkPort]) -> None:
         gateway, now = self._gateway, self._gateway.pump.now()
         for lma_name, lma in new.lmas.items():
             gateway.lma_names[lma.address] = lma_name
@@ -139,16 +140,8 @@ class Reconfiguration:
         gateway.transport.reach(gateway.core.peers)
         gateway.policy.reconfigure(new.policy_directory)
         gateway.clock.reconfigure(new.protocol)
-        turns = Turns(gateway.core.peers)
-        for each in effects:
-            if each.profile is not None:
-                is_moving = Effect.REGISTERED_ANEW in each.effects
-                after_s = turns.next_s(each.entry.lma_address) if is_moving else 0.0
-                gateway.core.change_profile(
-                    each.entry.binding_id, each.profile, now, after_s=after_s
-                )
 
-    def _sync(self, new: Configuration, effects: list[SessionEffects]) -> None:
+    def _sync(self, new: Configuration) -> None:
         gateway, old = self._gateway, self._gateway.configuration
         gateway.configuration = new
         for lma in new.lmas.values():
@@ -158,8 +151,6 @@ class Reconfiguration:
                 continue
             if gateway.core.peers[lma.address].serving_bindings:
                 gateway.forwarding.want_tunnel(lma.address)
-        told = [e.entry.binding_id for e in effects if Effect.ADVERTISED_AGAIN in e.effects]
-        gateway.core.advertise_again(told, gateway.pump.now())
         gateway.mn_id_form = MobileNodeIdentifierForm(new.log.mn_id)
         if (old.log.level, old.log.format) != (new.log.level, new.log.format):
             configure_logging(new.log.level, new.log.format)
@@ -170,3 +161,29 @@ class Reconfiguration:
             for interface in new.access_links:
                 gateway.waker.wake(interface)
         gateway.pump.wake()
+
+    async def _change_sessions(self, effects: list[SessionEffects]) -> None:
+        """Each at its own time, so that neither LMAs nor links get all of it at once."""
+        core, pump = self._gateway.core, self._gateway.pump
+        begun = pump.now()
+        turns, tellings = Turns(core.peers), count()
+        async for session in in_steps(effects):
+            binding_id, lma_address = session.entry.binding_id, session.entry.lma_address
+            now = pump.now()
+            if core.binding_update_list.by_id(binding_id) is None:
+                continue  # and its LMA may have gone with it
+            if session.profile is None:
+                after_s = _left(begun + turns.next_s(lma_address), now)
+                core.dismiss(binding_id, LossReason.RECONFIGURED, now, after_s=after_s)
+            else:
+                is_moving = Effect.REGISTERED_ANEW in session.effects
+                after_s = _left(begun + turns.next_s(lma_address), now) if is_moving else 0.0
+                core.change_profile(binding_id, session.profile, now, after_s=after_s)
+            if Effect.ADVERTISED_AGAIN in session.effects:
+                after_s = _left(begun + next(tellings) / READVERTISEMENTS_PER_S, now)
+                core.advertise_again(binding_id, now, after_s=after_s)
+            pump.wake()
+
+
+def _left(due: float, now: float) -> float:
+    return max(0.0, due - now)

@@ -16,6 +16,7 @@ from mag.daemon.reconfiguration import Reconfiguration, ReconfigurationError
 from mag.daemon.session_effects import SessionEffects
 from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
 from mag.services.gateway_control import ControlError, Document
+from mag.steps import in_steps
 from mag.wire.ethernet import format_link_layer_address
 
 MAX_SESSIONS_TOLD: Final = 10_000
@@ -40,7 +41,7 @@ class Reload:
         except ConfigError as error:
             raise ControlError(str(error)) from None
         changes = await asyncio.to_thread(differences, self._gateway.configuration, new)
-        return self._document(changes, self._reconfiguration.effects(new))
+        return await self._document(changes, await self._reconfiguration.effects(new))
 
     async def reload(self) -> Document:
         """Take the gateway's own file again, and say what that changed.
@@ -62,7 +63,7 @@ class Reload:
                 raise
             self._gateway.reloads["applied"] += 1
             self._log(changes, effects)
-            return self._document(changes, effects)
+            return await self._document(changes, effects)
 
     async def _take(self) -> tuple[tuple[Change, ...], list[SessionEffects]]:
         try:
@@ -87,15 +88,16 @@ class Reload:
         facts = {"file": str(self.file), "changes": len(changes), "sessions": dict(tally)}
         note(LogEntry("configuration_reloaded", Level.INFO, facts))
 
-    def _document(self, changes: Iterable[Change], effects: list[SessionEffects]) -> Document:
+    async def _document(self, changes: Iterable[Change], effects: list[SessionEffects]) -> Document:
         rows = [_change_row(change) for change in changes]
         touched = [each for each in effects if each.effects]
+        told = touched[:MAX_SESSIONS_TOLD]
         return {
             "can_apply": not any(row["obstacle"] for row in rows),
             "changes": rows,
             "bindings": len(self._gateway.core.binding_update_list),
             "effects": dict(_tally(effects)),
-            "sessions": [_session_row(each, self._gateway) for each in touched[:MAX_SESSIONS_TOLD]],
+            "sessions": [_session_row(each, self._gateway) async for each in in_steps(told)],
             "sessions_left_off": max(0, len(touched) - MAX_SESSIONS_TOLD),
         }
 

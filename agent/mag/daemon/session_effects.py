@@ -6,10 +6,12 @@ from enum import StrEnum
 from ipaddress import IPv6Address
 
 from mag.config.model import Configuration
+from mag.protocol.attachment import Attachment
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import RegistrationState
 from mag.services.event_log import text_of_mn_id
+from mag.steps import in_steps
 
 
 class Effect(StrEnum):
@@ -40,13 +42,33 @@ class SessionEffects:
     """With the reason or the values, in words."""
 
 
-def effects_on_sessions(
+async def effects_on_sessions(
     entries: Iterable[BindingUpdateListEntry], old: Configuration, new: Configuration
 ) -> list[SessionEffects]:
-    """The sessions that the change touches, and how."""
+    """The sessions that the change touches, and how, as they are when this returns.
+
+    entries: all there are, each time it is asked for them.
+    """
     comparison = _Comparison(old, new)
-    touched = (comparison.of(entry) for entry in entries)
-    return [each for each in touched if each.effects or each.profile != each.entry.profile]
+    seen: dict[BindingUpdateListEntry, tuple[_Basis, SessionEffects]] = {}
+    async for entry in in_steps(list(entries)):
+        seen[entry] = _basis(entry), comparison.of(entry)
+    found = []
+    for entry in entries:  # in one turn: what has changed meanwhile is looked at again
+        basis, effects = seen.get(entry, (None, None))
+        if effects is None or basis != _basis(entry):
+            effects = comparison.of(entry)
+        if effects.effects or effects.profile != entry.profile:
+            found.append(effects)
+    return found
+
+
+_Basis = tuple[PolicyProfile, Attachment, RegistrationState, bool]
+
+
+def _basis(entry: BindingUpdateListEntry) -> _Basis:
+    """All that effects on the session depend on, beside the configurations."""
+    return entry.profile, entry.attachment, entry.state, entry.is_serving
 
 
 class _Comparison:

@@ -7,11 +7,11 @@ changed since.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from mag.dataplane.base import (
     AccessLink,
@@ -26,12 +26,9 @@ from mag.dataplane.base import (
     Record,
     Remove,
 )
-
-AT_ONCE: Final = 500
-"""Records that are looked at in one turn of the loop; each costs some microseconds."""
+from mag.steps import AT_ONCE, in_steps
 
 _K = TypeVar("_K")
-_T = TypeVar("_T")
 
 RecordKey = IPv6Address | str | int | tuple[str, IPv6Address]
 """A record's own key: the kinds have keys of different types, so it says the kind too."""
@@ -210,7 +207,7 @@ class Reconciler:
             self._uncertain.clear()
             # Until it has been looked at, nothing counts as settled.
             self._dirty = dict.fromkeys(self._desired.by_key | self._actual)
-            async for key in _in_turns(list(self._dirty)):
+            async for key in in_steps(list(self._dirty)):
                 self._mark(key)
             return await self._apply_dirty()
 
@@ -229,7 +226,7 @@ class Reconciler:
     async def _apply_dirty(self) -> tuple[Outcome, ...]:
         self._batches_begun += 1
         self._last_answer = None
-        operations = [operation async for operation in _in_turns(self._plan_dirty())]
+        operations = [operation async for operation in in_steps(self._plan_dirty())]
         outcomes: tuple[Outcome, ...] = ()
         if operations:
             outcomes = await self._apply(operations)
@@ -358,14 +355,6 @@ def _items(state: ForwardingState) -> Iterator[tuple[RecordKey, Record]]:
         state.gateway_addresses.items(),
         state.mobile_nodes.items(),
     )
-
-
-async def _in_turns(items: Iterable[_T]) -> AsyncIterator[_T]:
-    """Each item; after so many of them the loop gets its turn."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
 
 
 def _state(records: Iterable[Record]) -> ForwardingState:

@@ -53,9 +53,6 @@ from mag.wire.buffer import WireError
 from mag.wire.heartbeat import Heartbeat
 from mag.wire.iana import BindingErrorStatus
 
-READVERTISEMENTS_PER_S: Final = 500.0
-"""Router Advertisements to nodes after a change of what they say."""
-
 _FIXED_SETTINGS: Final = (
     "proxy_care_of_address",
     "fixed_mag_link_local_address",
@@ -292,11 +289,10 @@ class MobileAccessGateway:
         if entry := self.binding_update_list.by_id(binding_id):
             self._dismissals.change_profile(entry, profile, now, after_s=after_s)
 
-    def advertise_again(self, binding_ids: Iterable[int], now: float) -> None:
-        """Tell these nodes anew what Router Advertisements say, at a pace that links can bear."""
-        for number, binding_id in enumerate(binding_ids):
-            if entry := self.binding_update_list.by_id(binding_id):
-                self._service.advertise_again(entry, now + number / READVERTISEMENTS_PER_S)
+    def advertise_again(self, binding_id: int, now: float, *, after_s: float = 0.0) -> None:
+        """Tell the node anew, after so many seconds, what Router Advertisements say."""
+        if entry := self.binding_update_list.by_id(binding_id):
+            self._service.advertise_again(entry, now + after_s)
 
     def reconfigure(
         self, settings: ProtocolSettings, lmas: Mapping[IPv6Address, LmaSettings], now: float
