@@ -31,7 +31,7 @@ test: build install-test-dep ## All tests; those with namespaces need root
 	@$(AS_ROOT) $(PYTEST) $(ARGS)
 
 .PHONY: test-fast
-test-fast: build ## Tests that need no root, in under a minute
+test-fast: build ## Tests that need no root, in about a minute
 	@$(PYTEST) -m "not netns and not vpp" $(ARGS)
 
 .PHONY: test-netns
