@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.conftest import running
+from mag import steps
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.fake import Delivered, Dropped, InnerPacket, Tunnelled
@@ -675,3 +676,14 @@ async def test_two_gateways_of_a_domain_tell_a_node_the_same(world: FakeWorld) -
             await attached(each, link=link)
             told.append(each.ports[link].sent[0][0])
     assert told[0] == told[1]
+
+
+async def test_bindings_are_all_told_of_however_many_steps_it_takes(
+    world: FakeWorld, gateway: Gateway, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    await attached(world)
+    await attached(world, MN2_MAC)
+    rows = await control.bindings()
+    assert [row["mn_id"] for row in rows] == ["mn1@example.net", "mn2@example.net"]
+    assert (await control.counters())["bindings"] == rows

@@ -395,7 +395,7 @@ async def test_drained_gateway_ends_its_sessions_and_takes_no_others(
     control: Control, gateway: Gateway, world: FakeWorld
 ) -> None:
     await attached(world)
-    assert control.drain(DrainRequest())["sessions"] == 1
+    assert (await control.drain(DrainRequest()))["sessions"] == 1
     await until(lambda: MN1_MAC not in world.ports["access1"].known)
     assert requests(world) == [("mn1", 3600), ("mn1", 0)]
     world.ports["access1"].frame(MN1_MAC)
@@ -415,23 +415,23 @@ async def test_drain_that_is_cancelled_keeps_what_is_left_and_takes_nodes_again(
 ) -> None:
     await attached(world)
     await attached(world, MN2_MAC, "access2")
-    control.drain(DrainRequest(rate_per_s=0.001))
+    await control.drain(DrainRequest(rate_per_s=0.001))
     await until(lambda: MN1_MAC not in world.ports["access1"].known)
     world.ports["access1"].frame(MN1_MAC)
     await until(lambda: gateway.attachments.refused["draining"])
     asked = len(world.ports["access1"].queried)
-    assert control.undrain()["remaining"] == 1
+    assert (await control.undrain())["remaining"] == 1
     assert len(world.ports["access1"].queried) == asked + 1
     (left,) = gateway.core.binding_update_list
     assert left.dismissal is None
     await attached(world, MN1_MAC)
     assert "mag_draining 0.0" in (await control.metrics()).decode()
     with pytest.raises(ControlError, match="not being drained"):
-        control.undrain()
+        await control.undrain()
 
 
 async def test_reload_of_a_gateway_that_is_drained_is_refused(control: Control, file: Path) -> None:
-    control.drain(DrainRequest())
+    await control.drain(DrainRequest())
     with pytest.raises(ControlError, match="mag undrain"):
         await reloaded(control, file, CONFIGURATION)
 

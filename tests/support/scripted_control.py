@@ -204,12 +204,12 @@ class ScriptedControl:
             raise ControlError("nothing is changed: a restart is needed")
         return self.plan_document
 
-    def drain(self, request: DrainRequest) -> Document:
+    async def drain(self, request: DrainRequest) -> Document:
         self.drained_at.append(request.rate_per_s)
         self.remaining = 2
         return self._drain()
 
-    def undrain(self) -> Document:
+    async def undrain(self) -> Document:
         if not self.drained_at:
             raise ControlError("the gateway is not being drained")
         return self._drain()

@@ -39,6 +39,7 @@ from mag.services.gateway_control import (
     NotFoundError,
 )
 from mag.services.metrics import discarded_on_access_links
+from mag.steps import in_steps
 from mag.wire.ethernet import format_link_layer_address, parse_link_layer_address
 from mag.wire.iana import status_name
 
@@ -107,18 +108,18 @@ class Control:
         """Take the gateway's own file again."""
         return await self.reloading.reload()
 
-    def drain(self, request: DrainRequest) -> Document:
+    async def drain(self, request: DrainRequest) -> Document:
         """Give up all nodes at this pace."""
-        return self._drain.begin(request.rate_per_s)
+        return await self._drain.begin(request.rate_per_s)
 
-    def undrain(self) -> Document:
+    async def undrain(self) -> Document:
         """Keep what is left, and take nodes again."""
-        return self._drain.cancel()
+        return await self._drain.cancel()
 
     async def bindings(self) -> list[Document]:
         """A row for each Binding Update List entry."""
         counters = await self._read_counters()
-        return self._rows(self._gateway.core.binding_update_list, counters)
+        return await self._all_rows(counters)
 
     def peers(self) -> list[Document]:
         """A row for each LMA."""
@@ -178,7 +179,7 @@ class Control:
                 "failures": dict(gateway.forwarding.failures),
                 "faults": dict(dataplane.faults),
             },
-            "bindings": self._rows(gateway.core.binding_update_list, dataplane),
+            "bindings": await self._all_rows(dataplane),
         }
 
     async def metrics(self) -> bytes:
@@ -237,7 +238,7 @@ class Control:
         for entry in entries:
             (core.clear if is_on_link else core.detach)(entry.binding_id, pump.now())
         pump.wake()
-        return self._rows(entries, DataplaneCounters())
+        return [self._row(entry, BindingCounters()) for entry in entries]
 
     def _select(self, selector: NodeSelector) -> list[BindingUpdateListEntry]:
         if selector.mn_id is None and selector.link_layer_address is None:
@@ -271,12 +272,11 @@ class Control:
                 self._counters = DataplaneCounters()
         return self._counters
 
-    def _rows(
-        self, entries: Iterable[BindingUpdateListEntry], counters: DataplaneCounters
-    ) -> list[Document]:
+    async def _all_rows(self, counters: DataplaneCounters) -> list[Document]:
         nothing = BindingCounters()
         return [
-            self._row(entry, counters.bindings.get(entry.binding_id, nothing)) for entry in entries
+            self._row(entry, counters.bindings.get(entry.binding_id, nothing))
+            async for entry in in_steps(list(self._gateway.core.binding_update_list))
         ]
 
     def _row(self, entry: BindingUpdateListEntry, counters: BindingCounters) -> Document:

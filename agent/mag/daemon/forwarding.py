@@ -17,6 +17,7 @@ from mag.dataplane.base import (
 )
 from mag.dataplane.reconciler import Outcome, Reconciler
 from mag.protocol.events import Binding
+from mag.steps import in_steps
 
 FIRST_RETRY_S: Final = 0.5
 LAST_RETRY_S: Final = 10.0
@@ -156,15 +157,16 @@ class Forwarding:
         for outcome in outcomes:
             if outcome.error is not None:
                 self._failed(outcome.error)
-        self._tell_what_is_there()
+        await self._tell_what_is_there()
         return all(outcome.error is None for outcome in outcomes)
 
-    def _tell_what_is_there(self) -> None:
+    async def _tell_what_is_there(self) -> None:
         """Not by what was done: a node that is back where it was needed nothing done."""
-        there = [record for record in self._awaited.values() if self._is_there(record)]
-        for record in there:
-            del self._awaited[record.binding_id]
-            self._on_ready(record.binding_id)
+        async for record in in_steps(list(self._awaited.values())):
+            is_awaited = self._awaited.get(record.binding_id) is record
+            if is_awaited and self._is_there(record):
+                del self._awaited[record.binding_id]
+                self._on_ready(record.binding_id)
 
     def _is_there(self, record: MobileNodeForwarding) -> bool:
         """With the address that its node is to learn next."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import json
 from pathlib import Path
 
 import prometheus_client
@@ -13,11 +14,13 @@ from mag.services.gateway_control import (
     AttachRequest,
     ClearHeldRequest,
     ControlError,
+    Document,
     DrainRequest,
     GatewayControl,
     NodeSelector,
 )
 from mag.services.unix_http_server import UnixHttpServer, read_body
+from mag.steps import in_steps
 
 
 class AdminSocketError(Exception):
@@ -76,19 +79,19 @@ class AdminApi:
     async def _plan(self, request: web.Request) -> web.Response:
         octets = await _file(request)
         source = request.query.get("source", "configuration")
-        return web.json_response(await self._control.plan(octets, source))
+        return await _json(await self._control.plan(octets, source))
 
     async def _reload(self, _: web.Request) -> web.Response:
-        return web.json_response(await self._control.reload())
+        return await _json(await self._control.reload())
 
     async def _drain(self, request: web.Request) -> web.Response:
-        return web.json_response(self._control.drain(await read_body(request, DrainRequest)))
+        return web.json_response(await self._control.drain(await read_body(request, DrainRequest)))
 
     async def _undrain(self, _: web.Request) -> web.Response:
-        return web.json_response(self._control.undrain())
+        return web.json_response(await self._control.undrain())
 
     async def _bindings(self, _: web.Request) -> web.Response:
-        return web.json_response({"bindings": await self._control.bindings()})
+        return await _json({"bindings": await self._control.bindings()})
 
     async def _peers(self, _: web.Request) -> web.Response:
         return web.json_response({"peers": self._control.peers()})
@@ -103,7 +106,7 @@ class AdminApi:
         return web.json_response(await self._control.dataplane())
 
     async def _counters(self, _: web.Request) -> web.Response:
-        return web.json_response(await self._control.counters())
+        return await _json(await self._control.counters())
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = await self._control.metrics()
@@ -136,6 +139,18 @@ class AdminApi:
             async for entry in self._control.events():
                 await response.write(web.json_response(entry).body + b"\n")  # type: ignore[operator]
         return response
+
+
+async def _json(document: Document) -> web.Response:
+    """As `web.json_response`, with the rows of its lists written in steps: there may be many."""
+    members = []
+    for name, value in document.items():
+        if isinstance(value, list):
+            text = f"[{', '.join([json.dumps(row) async for row in in_steps(value)])}]"
+        else:
+            text = json.dumps(value)
+        members.append(f"{json.dumps(name)}: {text}")
+    return web.json_response(text=f"{{{', '.join(members)}}}")
 
 
 async def _file(request: web.Request) -> bytes:

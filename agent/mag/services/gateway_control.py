@@ -97,10 +97,10 @@ class GatewayControl(Protocol):
     async def reload(self) -> Document:
         """Take the gateway's own file again. Raises ControlError, and nothing has changed."""
 
-    def drain(self, request: DrainRequest) -> Document:
+    async def drain(self, request: DrainRequest) -> Document:
         """Give up all nodes at this pace, and take no others."""
 
-    def undrain(self) -> Document:
+    async def undrain(self) -> Document:
         """Keep what is left, and take nodes again. Raises ControlError if not draining."""
 
     async def bindings(self) -> list[Document]:
