@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -22,11 +22,14 @@ from mag.dataplane.base import (
 )
 from mag.dataplane.kernel.backend import KernelDataplane
 from mag.protocol.settings import RESERVED_LINK_LAYER_ADDRESS, RESERVED_LINK_LOCAL_ADDRESS
+from mag.protocol.stored_state import StateChange
+from mag.services.journal.file import JournalFile
 from mag.services.journal.opening import open_journal
+from perf.control_plane.core import attach_all
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.memory import resident_octets
 from perf.fresh_process import in_fresh_process
-from perf.restart.life import IN_MEMORY, Place, RememberingDataplane, attach, live
+from perf.restart.life import IN_MEMORY, Place, RememberingDataplane, live
 from perf.restart.stalls import watch_stalls
 from perf.restart.targets import LONGEST_STALL_MS
 
@@ -50,7 +53,7 @@ def measure_start_in_memory(bindings: int, repeats: int) -> Iterator[Measurement
     """From a journal to verified equal, on a packet path that answers at once."""
     with TemporaryDirectory(prefix="mag-perf-") as folder:
         journal = Path(folder, "journal.db")
-        in_fresh_process(_fill, IN_MEMORY, RememberingDataplane, journal, bindings)
+        in_fresh_process(_fill, IN_MEMORY, journal, bindings)
         starts = [
             in_fresh_process(_start, IN_MEMORY, _Remembered(journal), journal, bindings)
             for _ in range(repeats)
@@ -68,7 +71,7 @@ def measure_start_on_kernel(bindings: int, repeats: int) -> Iterator[Measurement
         journal = Path(folder, "journal.db")
         path = _KernelPath(gateway)
         try:
-            in_fresh_process(_fill, KERNEL, RememberingDataplane, journal, bindings)
+            in_fresh_process(_fill, KERNEL, journal, bindings)
             put_back_s = in_fresh_process(_put_back, KERNEL, path, journal, bindings)
             starts = [
                 in_fresh_process(_start, KERNEL, path, journal, bindings) for _ in range(repeats)
@@ -144,13 +147,22 @@ class _Witness:
         return await self._path.apply(operations)
 
 
-def _fill(place: Place, make: Callable[[], Dataplane], journal: Path, bindings: int) -> None:
-    asyncio.run(_fill_with(place, make(), journal, bindings))
-
-
-async def _fill_with(place: Place, path: Dataplane, journal: Path, bindings: int) -> None:
-    async with live(place, path, journal) as life:
-        await attach(life.gateway, place.access_interface, bindings)
+def _fill(place: Place, path: Path, bindings: int) -> None:
+    """A journal as a gateway leaves it whose nodes attached a moment ago."""
+    change = attach_all(bindings).core.changes_to_store(0.0, time.time())
+    here = {
+        key: replace(
+            binding,
+            lma_address=place.lma_address,
+            attachment=replace(binding.attachment, access_interface=place.access_interface),
+        )
+        for key, binding in change.bindings.items()
+        if binding is not None
+    }
+    journal = JournalFile.open(path)
+    journal.begin(place.proxy_care_of_address, 1)
+    journal.write(StateChange(here, change.marks))
+    journal.close()
 
 
 def _put_back(place: Place, make: Callable[[], Dataplane], journal: Path, bindings: int) -> float:
