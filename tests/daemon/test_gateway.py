@@ -608,6 +608,20 @@ async def test_metrics_tell_bindings_signalling_and_no_subscriber(
     assert "mn1@example.net" not in text
 
 
+async def test_traffic_of_all_bindings_is_in_the_metrics(
+    gateway: Gateway, world: FakeWorld, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    for mac in (MN1_MAC, MN2_MAC):
+        prefix = await attached(world, mac)
+        world.dataplane.uplink(mac, "access1", packet_from(prefix))
+    text = (await control.metrics()).decode()
+    octets = 2 * packet_from(prefix).octets
+    assert 'mag_bindings_packets{direction="uplink"} 2.0' in text
+    assert f'mag_bindings_octets{{direction="uplink"}} {float(octets)}' in text
+    assert 'mag_bindings_packets{direction="downlink"} 0.0' in text
+
+
 async def test_packet_path_that_is_away_is_shown_as_such(
     gateway: Gateway, world: FakeWorld, control: Control
 ) -> None:

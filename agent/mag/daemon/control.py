@@ -1,7 +1,8 @@
 """Answers the admin API from the running gateway."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import asdict
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -38,7 +39,7 @@ from mag.services.gateway_control import (
     NodeSelector,
     NotFoundError,
 )
-from mag.services.metrics import discarded_on_access_links
+from mag.services.metrics import Readings, discarded_on_access_links
 from mag.steps import in_steps
 from mag.wire.ethernet import format_link_layer_address, parse_link_layer_address
 from mag.wire.iana import status_name
@@ -189,7 +190,11 @@ class Control:
         except DataplaneError as error:
             kind = self._gateway.configuration.dataplane.kind
             status = DataplaneStatus(kind, version="", is_up=False, fault=str(error))
-        return self._gateway.metrics.render(await self._read_counters(), status)
+        counters = await self._read_counters()
+        entries = list(self._gateway.core.binding_update_list)
+        tally = Counter([(entry.lma_address, entry.state) async for entry in in_steps(entries)])
+        traffic = await _sum(counters.bindings.values())
+        return self._gateway.metrics.render(Readings(counters, status, tally, traffic))
 
     async def attach(self, request: AttachRequest) -> Document:
         """Attach a node on the word of the access network."""
@@ -345,6 +350,16 @@ class Control:
 
     def _lma(self, address: IPv6Address) -> str:
         return self._gateway.lma_names.get(address, str(address))
+
+
+async def _sum(counters: Collection[BindingCounters]) -> BindingCounters:
+    total = [0, 0, 0, 0]
+    async for each in in_steps(list(counters)):
+        total[0] += each.uplink_packets
+        total[1] += each.uplink_octets
+        total[2] += each.downlink_packets
+        total[3] += each.downlink_octets
+    return BindingCounters(*total)
 
 
 def _address(text: str) -> bytes:

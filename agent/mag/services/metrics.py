@@ -2,16 +2,17 @@
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mag.dataplane.base import DataplaneCounters, DataplaneStatus
+from mag.dataplane.base import BindingCounters, DataplaneCounters, DataplaneStatus
 from mag.protocol.lma_peer import PeerState
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.registration import RegistrationState
 from mag.services.access_link import AccessLinkPort
 from mag.services.journal.base import Journal
 from mag.services.mobility_transport import MobilityTransport
@@ -42,6 +43,20 @@ class Sources:
     """Of what must be equal in the domain, and takes a restart to change (RFC 5213 §9.3)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What has been read for one scrape."""
+
+    dataplane: DataplaneCounters = field(default_factory=DataplaneCounters)
+    status: DataplaneStatus = field(
+        default_factory=lambda: DataplaneStatus(name="", version="", is_up=False)
+    )
+    bindings: Mapping[tuple[IPv6Address, RegistrationState], int] = field(default_factory=dict)
+    """How many there are with each LMA in each state."""
+    traffic: BindingCounters = field(default_factory=BindingCounters)
+    """Of all of them together."""
+
+
 def discarded_on_access_links(ports: Mapping[str, AccessLinkPort]) -> Tally[str]:
     """Invalid frames of nodes, over all access links, by reason."""
     return sum((port.discarded for port in ports.values()), start=Tally())
@@ -68,18 +83,16 @@ class Metrics:
             registry=self._registry,
         )
 
-    def render(self, dataplane: DataplaneCounters, status: DataplaneStatus) -> bytes:
-        """The exposition text; packet path counters and status as just read."""
-        self._collector.dataplane = dataplane
-        self._collector.status = status
+    def render(self, readings: Readings) -> bytes:
+        """The exposition text."""
+        self._collector.readings = readings
         return generate_latest(self._registry)
 
 
 class _Collector(Collector):
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self.dataplane = DataplaneCounters()
-        self.status = DataplaneStatus(name="", version="", is_up=False)
+        self.readings = Readings()
 
     def collect(self) -> Iterable[Metric]:
         yield self._bindings()
@@ -92,10 +105,7 @@ class _Collector(Collector):
 
     def _bindings(self) -> Metric:
         family = GaugeMetricFamily("mag_bindings", "Bindings by state", labels=["lma", "state"])
-        tally = Tally(
-            (entry.lma_address, entry.state) for entry in self._sources.gateway.binding_update_list
-        )
-        for (address, state), count in tally.items():
+        for (address, state), count in self.readings.bindings.items():
             family.add_metric([self._lma(address), state.value], count)
         return family
 
@@ -220,7 +230,7 @@ class _Collector(Collector):
             "mag_dataplane_faults",
             "What went wrong between the packet path and the agent",
             "fault",
-            self.dataplane.faults,
+            self.readings.dataplane.faults,
         )
         yield _single(
             "mag_gateway_address_collisions",
@@ -233,11 +243,13 @@ class _Collector(Collector):
         yield _single("mag_transport_send_failures", "Refused by our host", transport.send_failures)
 
     def _forwarding(self) -> Iterable[Metric]:
-        is_up = int(self.status.is_up)
+        status, traffic = self.readings.status, self.readings.traffic
+        is_up = int(status.is_up)
         yield GaugeMetricFamily("mag_dataplane_up", "1: the packet path is there", value=is_up)
-        yield _single("mag_dataplane_lost", "Times that it went", self.status.times_lost)
-        yield _tally("mag_dropped_packets", "Dropped packets", "reason", self.dataplane.drops)
-        bindings = self.dataplane.bindings.values()
+        yield _single("mag_dataplane_lost", "Times that it went", status.times_lost)
+        yield _tally(
+            "mag_dropped_packets", "Dropped packets", "reason", self.readings.dataplane.drops
+        )
         # Gauges: what a binding has counted goes when the binding goes.
         packets = GaugeMetricFamily(
             "mag_bindings_packets", "Packets of the bindings there are", labels=["direction"]
@@ -245,10 +257,10 @@ class _Collector(Collector):
         octets = GaugeMetricFamily(
             "mag_bindings_octets", "Inner octets of the bindings there are", labels=["direction"]
         )
-        packets.add_metric(["uplink"], sum(c.uplink_packets for c in bindings))
-        packets.add_metric(["downlink"], sum(c.downlink_packets for c in bindings))
-        octets.add_metric(["uplink"], sum(c.uplink_octets for c in bindings))
-        octets.add_metric(["downlink"], sum(c.downlink_octets for c in bindings))
+        packets.add_metric(["uplink"], traffic.uplink_packets)
+        packets.add_metric(["downlink"], traffic.downlink_packets)
+        octets.add_metric(["uplink"], traffic.uplink_octets)
+        octets.add_metric(["downlink"], traffic.downlink_octets)
         yield from (packets, octets)
 
     def _lma(self, address: IPv6Address) -> str:
