@@ -328,6 +328,8 @@ class Gateway:
         """Write to the log and tell whoever watches."""
         if self.stream.is_watched:
             self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
+        if not is_at_least(entry.level, self.configuration.log.level):
+            return
         if (admitted := self._limiter.admit(entry, self.pump.now())) is not None:
             shown = obscured(admitted, self.mn_id_form)
             getattr(_log, shown.level.value)(shown.name, **shown.facts)

@@ -39,6 +39,7 @@ from mag.protocol.events import (
     TunnelWanted,
     WithdrawPrefixes,
 )
+from mag.services.address_text import format_prefix
 from mag.wire.ethernet import format_link_layer_address
 from mag.wire.iana import FIRST_REJECTING_STATUS, status_name
 
@@ -141,12 +142,14 @@ def binding_facts(binding: Binding, lma_names: Mapping[IPv6Address, str]) -> Fac
         "lma": _lma(binding.lma_address, lma_names),
         "access_interface": binding.access_interface,
         "link_layer_address": format_link_layer_address(binding.mn_link_layer_id),
-        "home_network_prefixes": [str(prefix) for prefix in binding.home_network_prefixes],
+        "home_network_prefixes": [
+            format_prefix(prefix) for prefix in binding.home_network_prefixes
+        ],
     }
 
 
 def _lma(address: IPv6Address, lma_names: Mapping[IPv6Address, str]) -> str:
-    return lma_names.get(address, str(address))
+    return lma_names.get(address) or str(address)
 
 
 _Describe = Callable[[Any], tuple[str, Facts]]

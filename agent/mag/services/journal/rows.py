@@ -10,6 +10,7 @@ from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.hold import Hold
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.stored_binding import StoredBinding
+from mag.services.address_text import format_address, format_prefix
 from mag.wire.iana import AccessTechnologyType
 
 COLUMNS: Final = (
@@ -45,7 +46,7 @@ def row_of(binding: StoredBinding) -> Row:
     return (
         binding.binding_id,
         binding.mn_id,
-        _text(binding.lma_address),
+        format_address(binding.lma_address),
         attachment.access_interface,
         attachment.mn_link_layer_id,
         int(attachment.access_technology_type),
@@ -105,12 +106,8 @@ def _hold(values: Mapping[str, Any]) -> Hold | None:
     )
 
 
-def _text(address: IPv6Address) -> str:
-    return socket.inet_ntop(socket.AF_INET6, address.packed)  # three times as fast as str()
-
-
 def _text_or_none(address: IPv6Address | None) -> str | None:
-    return None if address is None else _text(address)
+    return None if address is None else format_address(address)
 
 
 def _address_or_none(text: str | None) -> IPv6Address | None:
@@ -118,7 +115,7 @@ def _address_or_none(text: str | None) -> IPv6Address | None:
 
 
 def _prefixes_as_text(prefixes: Sequence[IPv6Network]) -> str:
-    return " ".join(f"{_text(prefix.network_address)}/{prefix.prefixlen}" for prefix in prefixes)
+    return " ".join(map(format_prefix, prefixes))
 
 
 def _prefixes_of_text(text: str) -> tuple[IPv6Network, ...]:
