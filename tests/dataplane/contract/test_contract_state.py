@@ -225,6 +225,26 @@ async def test_access_link_takes_other_gateway_addresses(bench: Bench) -> None:
     assert isinstance(down, Delivered)
 
 
+@pytest.mark.requirement("DEREG-10")
+async def test_access_link_is_taken_down_and_serves_its_nodes_when_it_is_up_again(
+    bench: Bench,
+) -> None:
+    """RFC 5213 §6.9.1.4: what was configured for its nodes is as it was."""
+    up = next(link for link in ACCESS_LINKS if link.interface == ALICE.access_interface)
+    down = replace(up, gateway_link_local_address=IPv6Address("::"), is_up=False)
+    for _ in range(2):  # safe to repeat
+        assert list(await bench.dataplane.apply([Ensure(down, replaces=up)])) == [None]
+        assert (await bench.dataplane.dump()).access_links[up.key] == down
+    assert list(await bench.dataplane.apply([Ensure(up, replaces=down)])) == [None]
+    assert (await bench.dataplane.dump()).access_links[up.key] == up
+    # The path says what of its nodes is gone with the link, and has it back.
+    reconciler = Reconciler(bench.dataplane)
+    for record in ALL:
+        reconciler.want(record)
+    assert all(outcome.error is None for outcome in await reconciler.resync())
+    assert await is_forwarded(bench, ALICE)
+
+
 @pytest.mark.requirement("ROLE-01")
 async def test_reconciler_brings_an_empty_path_to_the_wanted_state(bare_bench: Bench) -> None:
     """From nothing, then back to nothing."""
