@@ -38,7 +38,8 @@ access_links: {{{access}: {{attach_triggers: [router_solicitation], presence: li
 policy:
   default: {{lma: lma1, mn_id_from_link_layer_address: "{{mac}}@bench.example.net"}}
 protocol: {{max_bindings: 131072}}
-shutdown: {{deregister: false}}
+shutdown: {{timeout_s: 0}}
+journal: {{path: {folder}/mag.journal}}
 admin: {{socket: {folder}/mag.sock}}
 dataplane:
   kind: vpp

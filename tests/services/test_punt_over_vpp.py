@@ -140,6 +140,7 @@ def _binding_of(node: MobileNodeForwarding) -> Binding:
         lma_address=node.lma_address,
         state=RegistrationState.ACTIVE,
         home_network_prefixes=node.home_network_prefixes,
+        gateway_link_local_address=RESERVED_LINK_LOCAL_ADDRESS,
     )
 
 
