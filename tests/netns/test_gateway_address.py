@@ -76,6 +76,7 @@ def attach(gateway: GatewayProcess, mac: bytes, given: IPv6Address) -> None:
 
 def is_answered(gateway: GatewayProcess, mac: bytes, target: IPv6Address) -> bool:
     """Neighbor Unreachability Detection of a node, from its link-local address."""
+    wait_for(lambda: gateway.is_local(target), "the kernel has the address in its tables")
     asked = NeighborSolicitation(NODE, target, mac)
     gateway.from_node(mac, asked.encode(target))
     reply = gateway.to_node(mac, lambda packet: is_icmpv6(NEIGHBOR_ADVERTISEMENT, packet))
@@ -100,7 +101,7 @@ def test_node_that_is_about_to_take_it_learns_that_it_is_taken(gateway: GatewayP
     """RFC 4862 §5.4.3: by then the gateway has had it for long."""
     gateway.start_ready(protocol=NO_FIXED_ADDRESS)
     attach(gateway, MN1_MAC, GIVEN)
-    wait_for(lambda: str(GIVEN) in gateway.access_addresses(), "the address is ours")
+    wait_for(lambda: gateway.is_local(GIVEN), "the address is ours")
     claim = NeighborSolicitation(IPv6Address("::"), GIVEN)
     gateway.from_node(MN1_MAC, claim.encode(solicited_node(GIVEN)))
     reply = gateway.to_node(

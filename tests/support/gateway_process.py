@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 
 from pyroute2 import IPRoute, netns
 
-from mag.dataplane.kernel.layout import ROUTE_PROTOCOL
+from mag.dataplane.kernel.layout import LOCAL_TABLE, ROUTE_PROTOCOL
 from mag.dataplane.kernel.nftables import Nftables
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.admin_client import AdminClient, AdminError
@@ -283,6 +283,16 @@ class GatewayProcess:
                 index = route.link_lookup(ifname=name)
                 messages = route.get_addr(index=index[0]) if index else []
                 return {message.get_attr("IFA_ADDRESS") for message in messages}
+
+        return in_namespace(self._gateway, read)
+
+    def is_local(self, address: IPv6Address) -> bool:
+        """Whether packets to the address reach the gateway; a moment after the address is there."""
+
+        def read() -> bool:
+            with IPRoute() as route:
+                routes = route.get_routes(socket.AF_INET6, table=LOCAL_TABLE)
+                return any(each.get_attr("RTA_DST") == str(address) for each in routes)
 
         return in_namespace(self._gateway, read)
 

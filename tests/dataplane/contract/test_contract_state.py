@@ -275,3 +275,10 @@ async def test_address_of_the_gateway_is_there_until_it_is_removed(bench: Bench)
     assert (await bench.dataplane.dump()).gateway_addresses == {other.key: other}
     assert list(await bench.dataplane.apply([Remove(other)])) == [None]
     assert await bench.dataplane.dump() == before
+
+
+async def test_address_on_no_link_is_refused_and_needs_no_removal(bench: Bench) -> None:
+    nowhere = GatewayAddress("none", IPv6Address("fe80::6d61:1"))
+    refused, removed = await bench.dataplane.apply([Ensure(nowhere), Remove(nowhere)])
+    assert "none" in str(refused)
+    assert removed is None

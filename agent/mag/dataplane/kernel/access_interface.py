@@ -1,8 +1,7 @@
 """Making an interface an access link (RFC 5213 §6.8), and giving it back as it was.
 
 Address and link-layer address are the same on every access link of the domain (RFC 5213 §6.9.3,
-RFC 6543): duplicate address detection would find the neighbouring gateway, so there is none. Nor
-for addresses that single nodes know the gateway by: whoever wants them has asked the node.
+RFC 6543): duplicate address detection would find the neighbouring gateway, so there is none.
 """
 
 import errno
@@ -10,8 +9,9 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address
 from typing import Any, Final
 
-from mag.dataplane.base import AccessLink, DataplaneError, GatewayAddress
+from mag.dataplane.base import AccessLink, DataplaneError
 from mag.dataplane.kernel import layout
+from mag.dataplane.kernel.gateway_addresses import SINGLE_PREFIX_LENGTH
 from mag.dataplane.kernel.interfaces import NO_GENERATED_ADDRESSES, Interface, Interfaces
 from mag.dataplane.kernel.policy_rules import PolicyRules, access_rules
 from mag.dataplane.kernel.refusal import asking
@@ -24,8 +24,6 @@ _KERNEL_LINK_LOCAL: Final = 3
 """IFA_PROTO of the link-local address that the kernel made by itself."""
 _OWN_PREFIX_LENGTH: Final = 64
 """Of the link's own address, which brings the route to all nodes."""
-_SINGLE_PREFIX_LENGTH: Final = 128
-"""Of addresses that single nodes know the gateway by; it tells the one from the others."""
 _UNSPECIFIED: Final = IPv6Address("::")
 
 
@@ -81,7 +79,7 @@ class AccessInterfaces:
         interface = self._interfaces.find(name)
         if interface is None or (note := _note_of(interface)) is None:
             return
-        for length in (_SINGLE_PREFIX_LENGTH, _OWN_PREFIX_LENGTH):
+        for length in (SINGLE_PREFIX_LENGTH, _OWN_PREFIX_LENGTH):
             for address, _ in self._link_local_addresses(interface, length, layout.ROUTE_PROTOCOL):
                 self._delete_address(interface, address, length)
         self._set_link_layer_address(interface, note.link_layer_address)
@@ -91,28 +89,6 @@ class AccessInterfaces:
         if interface.is_up is not note.was_up:
             self._interfaces.change(interface, state="up" if note.was_up else "down")
         self._interfaces.remove_alternative_name(interface, note.encode())
-
-    def gateway_addresses(self) -> dict[tuple[str, IPv6Address], GatewayAddress]:
-        """Those of single nodes that are there, on all access links."""
-        records = (
-            GatewayAddress(interface.name, address)
-            for interface in self._interfaces.all()
-            if _note_of(interface)
-            for address, _ in self._link_local_addresses(
-                interface, _SINGLE_PREFIX_LENGTH, layout.ROUTE_PROTOCOL
-            )
-        )
-        return {record.key: record for record in records}
-
-    def ensure_address(self, record: GatewayAddress) -> None:
-        """Answer for one more. Raises DataplaneError if the interface does not exist."""
-        interface = self._interfaces.get(record.access_interface)
-        self._add_address(interface, record.address, _SINGLE_PREFIX_LENGTH)
-
-    def remove_address(self, record: GatewayAddress) -> None:
-        """Answer for it no longer; one that is gone is no error."""
-        if (interface := self._interfaces.find(record.access_interface)) is not None:
-            self._delete_address(interface, record.address, _SINGLE_PREFIX_LENGTH)
 
     def _set_link_layer_address(self, interface: Interface, address: bytes) -> None:
         if interface.link_layer_address == address:

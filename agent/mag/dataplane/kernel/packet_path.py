@@ -28,6 +28,7 @@ from mag.dataplane.kernel.binding_batch import Devices
 from mag.dataplane.kernel.bindings import Bindings, FoundBindings
 from mag.dataplane.kernel.filter_sets import FilterListing, FilterSets
 from mag.dataplane.kernel.filter_table import Element, ElementCount
+from mag.dataplane.kernel.gateway_addresses import GatewayAddresses
 from mag.dataplane.kernel.interfaces import Interfaces
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel
 from mag.dataplane.kernel.shared_layout import SharedLayout
@@ -58,6 +59,7 @@ class KernelPacketPath:
             self._netlink, self._channel, proxy_care_of_address, core_interfaces, tables
         )
         self._access = AccessInterfaces(self._netlink, tables)
+        self._addresses = GatewayAddresses(self._channel)
         self._tunnels = TunnelInterfaces(self._netlink, self._channel, tables)
         self._bindings = Bindings(self._channel, self._filter_sets, tables)
         self._known_interfaces: dict[str, int] = {}
@@ -125,7 +127,9 @@ class KernelPacketPath:
         elements = frozenset(filter(filter_table.is_of_binding, listing.elements))
         found = self._bindings.present(self._devices(), elements)
         self._known_bindings = dict(found.records)
-        addresses = self._access.gateway_addresses()
+        addresses = self._addresses.present(
+            {self._known_interfaces[name]: name for name in access_links}
+        )
         return ForwardingState(tunnels, access_links, dict(found.records), addresses), found
 
     def _listing(self) -> FilterListing:
@@ -144,9 +148,14 @@ class KernelPacketPath:
     def apply(self, operations: Sequence[Operation]) -> list[DataplaneError | None]:
         """See KernelDataplane.apply."""
         outcomes: list[DataplaneError | None] = []
-        for is_bulk, members in groupby(operations, _is_on_binding):
+        for kind, members in groupby(operations, lambda operation: type(operation.record)):
             run = list(members)
-            outcomes += self._apply_bindings(run) if is_bulk else map(self._apply_shared, run)
+            if kind is MobileNodeForwarding:
+                outcomes += self._apply_bindings(run)
+            elif kind is GatewayAddress:
+                outcomes += self._addresses.apply(run, self._known_interfaces)
+            else:
+                outcomes += map(self._apply_shared, run)
         return outcomes
 
     def _apply_bindings(self, operations: Sequence[Operation]) -> list[DataplaneError | None]:
@@ -167,13 +176,9 @@ class KernelPacketPath:
             match operation.record:
                 case AccessLink() as link:
                     self._ensure_access(link) if is_wanted else self._remove_access(link)
-                case GatewayAddress() as address if is_wanted:
-                    self._access.ensure_address(address)
-                case GatewayAddress() as address:
-                    self._access.remove_address(address)
                 case LmaTunnel() as tunnel:
                     self._ensure_tunnel(tunnel) if is_wanted else self._remove_tunnel(tunnel)
-                case MobileNodeForwarding():
+                case MobileNodeForwarding() | GatewayAddress():
                     raise TypeError(f"not an operation on a shared object: {operation}")
                 case _ as never:
                     assert_never(never)
@@ -247,10 +252,6 @@ class KernelPacketPath:
             if self._filter_sets is not None
             else {},
         )
-
-
-def _is_on_binding(operation: Operation) -> bool:
-    return isinstance(operation.record, MobileNodeForwarding)
 
 
 def _open_filter_sets() -> FilterSets | None:

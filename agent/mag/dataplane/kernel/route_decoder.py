@@ -58,7 +58,7 @@ def decode_route(body: bytes) -> BindingRoute | None:
     _, destination_length, source_length, _, _, protocol, _, _, _ = _ROUTE_MESSAGE.unpack_from(body)
     if protocol != ROUTE_PROTOCOL or bool(destination_length) == bool(source_length):
         return None
-    found = _attributes(body, _ROUTE_MESSAGE.size)
+    found = attributes(body, _ROUTE_MESSAGE.size)
     address = found.get(rtnetlink.RTA_DST) or found.get(rtnetlink.RTA_SRC)
     gateway = found.get(rtnetlink.RTA_GATEWAY)
     if address is None or gateway is None or rtnetlink.RTA_OIF not in found:
@@ -77,7 +77,7 @@ def decode_shared_route(body: bytes) -> SharedRoute | None:
     )
     if protocol != ROUTE_PROTOCOL:
         return None
-    found = _attributes(body, _ROUTE_MESSAGE.size)
+    found = attributes(body, _ROUTE_MESSAGE.size)
     destination, source = found.get(rtnetlink.RTA_DST), found.get(rtnetlink.RTA_SRC)
     return SharedRoute(
         destination=IPv6Network((destination, destination_length)) if destination else None,
@@ -89,7 +89,7 @@ def decode_shared_route(body: bytes) -> SharedRoute | None:
 def decode_neighbor(body: bytes) -> BindingNeighbor | None:
     """One neighbour message without its netlink header; None for what is not ours."""
     _, ifindex, _, _, _ = _NEIGHBOR_MESSAGE.unpack_from(body)
-    found = _attributes(body, _NEIGHBOR_MESSAGE.size)
+    found = attributes(body, _NEIGHBOR_MESSAGE.size)
     binding_id = binding_of_neighbor(found.get(rtnetlink.NDA_DST, _NO_ADDRESS))
     if binding_id is None:
         return None
@@ -100,7 +100,8 @@ def decode_neighbor(body: bytes) -> BindingNeighbor | None:
     )
 
 
-def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes behind a message's fixed part, by type."""
     found = {}
     while offset + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
