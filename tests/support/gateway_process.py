@@ -319,6 +319,10 @@ class GatewayProcess:
             if data[MH_TYPE_OFFSET] == MobilityHeaderType.BINDING_UPDATE:
                 return OutgoingMessage(data, IPv6Address(source[0]), LMA_ADDRESS)
 
+    def has_update(self) -> bool:
+        """Whether a message to the LMA has arrived that nobody has read."""
+        return bool(select.select([self._mobility], [], [], 0)[0])
+
     def no_update(self) -> None:
         """Whatever has arrived at the LMA by now, no Proxy Binding Update was among it."""
         self._mobility.setblocking(False)

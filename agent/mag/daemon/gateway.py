@@ -466,7 +466,7 @@ class Gateway:
             self.attachments.lost(link, address)
             if reason is LossReason.DETACHED:
                 self.waker.forget(link, address)
-            else:
+            elif not self.link_reset.is_down(link):  # else it is asked when its link is up again
                 self.waker.wake(link, address)
         self.attachments.settled(binding.binding_id)
         self.on_binding_lost(binding, reason)

@@ -58,6 +58,10 @@ class LinkReset:
             case BindingLost(binding=binding):
                 self._end(binding)
 
+    def is_down(self, interface: str) -> bool:
+        """Whether it has been taken down, for a while."""
+        return interface in self._down
+
     def close(self) -> None:
         """Give up; whoever takes the links back brings them up."""
         for timer in self._down.values():
