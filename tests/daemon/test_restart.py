@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DataplaneError, Ensure, MobileNodeForwarding, Remove
 from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.outgoing_message import OutgoingMessage
+from mag.services.gateway_control import DrainRequest
 from mag.services.journal.opening import open_journal
 from mag.services.link_monitor import LinkState
 from mag.wire import mobility_header
@@ -30,6 +32,7 @@ from support.fake_adapters import (
     FakeWorld,
     configuration,
 )
+from support.fake_lma import read_update
 from support.waiting import eventually
 
 
@@ -268,3 +271,52 @@ async def test_operator_sees_that_a_restart_would_forget(life: Life) -> None:
 async def test_gateway_without_a_journal_says_so(gateway: Gateway, control: Control) -> None:
     assert control.status()["journal"] is None
     assert "mag_journal" not in (await control.metrics()).decode()
+
+
+TWO_LMAS = CONFIGURATION.replace(b"}}\naccess", b"}, lma2: {address: 2001:db8:0:b::2}}\naccess", 1)
+AT_LMA2 = TWO_LMAS.replace(b"mn1@example.net: {lma: lma1", b"mn1@example.net: {lma: lma2")
+LMA2_ADDRESS = IPv6Address("2001:db8:0:b::2")
+
+
+async def test_node_on_its_way_to_another_lma_gets_there_all_the_same(
+    life: Life, tmp_path: Path
+) -> None:
+    """Killed between the farewell to one LMA and the registration at the other."""
+    file = tmp_path / "mag.yaml"
+    file.write_bytes(AT_LMA2)
+    async with life.gateway(configuration(TWO_LMAS), killed=True) as gateway:
+        await life.attached(gateway)
+        life.world.transport.is_answering = False
+        await Control(gateway, file).reload()
+        await eventually(lambda: len(life.world.transport.sent) > 1)
+    async with life.gateway(configuration(AT_LMA2)) as gateway:
+        transport = life.world.transport
+        (entry,) = await eventually(
+            lambda: [e for e in gateway.core.binding_update_list if e.lma_address == LMA2_ADDRESS]
+        )
+        await asyncio.wait_for(gateway.attachments.wait_until_served(entry.binding_id, 5), 5)
+        assert len(gateway.core.binding_update_list) == 1
+        updates = [
+            (to, read_update(OutgoingMessage(data, PROXY_CARE_OF_ADDRESS, to)).lifetime_s)
+            for data, to in zip(transport.sent, transport.sent_to, strict=True)
+        ]
+        assert updates[0] == (LMA_ADDRESS, 0)
+        assert updates[-1][0] == LMA2_ADDRESS
+
+
+async def test_drain_ends_with_the_process_and_what_it_had_begun_is_finished(
+    life: Life, tmp_path: Path
+) -> None:
+    """What was being given up goes; what was not yet goes on, and nodes are taken again."""
+    async with life.gateway(killed=True) as gateway:
+        given_up = await life.attached(gateway)
+        kept = await life.attached(gateway, MN2_MAC)
+        life.world.transport.is_answering = False
+        await Control(gateway, tmp_path / "mag.yaml").drain(DrainRequest(rate_per_s=0.1))
+        await eventually(lambda: len(life.world.transport.sent) == 3)
+    async with life.gateway() as gateway:
+        await eventually(lambda: len(gateway.core.binding_update_list) == 1)
+        await eventually(lambda: not life.is_served(given_up))
+        assert life.is_served(kept, MN2_MAC)
+        assert not gateway.attachments.is_draining
+        assert life.is_served(await life.attached(gateway))
