@@ -489,10 +489,10 @@ def test_changed_values_are_told_three_seconds_after_the_last_advertisement(
 ) -> None:
     """ND-05: two reloads at once."""
     binding_id = establish(gateway, lma)
-    gateway.advertise_again([binding_id], now=10.0)
+    gateway.advertise_again(binding_id, now=10.0)
     gateway.handle_timer(10.0)
     assert len(of_type(gateway.events(), AdvertisePrefixes)) == 1
-    gateway.advertise_again([binding_id], now=10.1)
+    gateway.advertise_again(binding_id, now=10.1)
     gateway.handle_timer(12.9)
     assert not of_type(gateway.events(), AdvertisePrefixes)
     gateway.handle_timer(13.0)
