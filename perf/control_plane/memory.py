@@ -150,6 +150,12 @@ class KnowingDataplane:
     async def open(self) -> None:
         """See Dataplane; likewise below."""
 
+    async def rebuild(self) -> None:
+        pass
+
+    async def losses(self, *left: object) -> Sequence[str]:
+        return ()
+
     async def close(self, *, remove: bool) -> None:
         self._known.clear()
 

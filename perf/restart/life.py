@@ -121,6 +121,12 @@ class RememberingDataplane:
     async def open(self) -> None:
         """See Dataplane; likewise below."""
 
+    async def rebuild(self) -> None:
+        pass
+
+    async def losses(self, *left: object) -> Sequence[str]:
+        return ()
+
     async def close(self, *, remove: bool) -> None:
         """Nothing to let go of."""
 

@@ -139,6 +139,7 @@ class _Witness:
         self._path = path
         self.open, self.close, self.status = path.open, path.close, path.status
         self.dump, self.counters = path.dump, path.counters
+        self.rebuild, self.losses = path.rebuild, path.losses
         self.operations = 0
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:

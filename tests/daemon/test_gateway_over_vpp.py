@@ -13,7 +13,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from dataplane.conftest import needs_root, needs_vpp, vpp_installation
-from dataplane.contract.bench import ALICE, LMA_A, PROXY_COA, downlink_to, send_as, uplink_of
+from dataplane.contract.bench import (
+    ACCESS_LINKS,
+    ALICE,
+    LMA_A,
+    PROXY_COA,
+    TUNNELS,
+    downlink_to,
+    send_as,
+    uplink_of,
+)
 from dataplane.contract.kernel_bench import (
     CORE,
     CORE_LINK_LAYER_ADDRESS,
@@ -28,7 +37,7 @@ from mag.config.model import AttachTrigger
 from mag.daemon.assembly import assemble
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
-from mag.dataplane.base import MobileNodeForwarding
+from mag.dataplane.base import MobileNodeForwarding, Operation, Remove
 from mag.dataplane.verdict import Delivered, Tunnelled
 from mag.protocol.lma_peer import LmaPeer
 from mag.protocol.lma_settings import LmaSettings
@@ -46,6 +55,7 @@ from services.vpp_adapters_bench import eventually
 from support.fake_adapters import MN1_MAC
 from support.fake_lma import FakeLma, only_option
 from support.vpp_process import VppInstallation
+from support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.vpp, needs_root, needs_vpp]
 
@@ -67,6 +77,7 @@ shutdown: {{timeout_s: 0}}
 dataplane:
   kind: vpp
   core_interfaces: [{core}]
+  verify_interval_s: 1
   vpp: {{api_socket: {folder}/api.sock, stats_socket: {folder}/stats.sock,
          punt_socket: {folder}/agent.sock}}
 protocol: {protocol}
@@ -249,6 +260,60 @@ async def test_gateway_yields_its_address_to_a_node_that_has_it() -> None:
         assert list((await gateway.dataplane.dump()).gateway_addresses) == [(link, other)]
         await eventually(lambda: lma_of(gateway).answered[RequestKind.REFRESH, 0])
         assert await is_served(bench, node)
+
+
+async def _bindings(bench: VppBench, node: MobileNodeForwarding) -> None:
+    await _as_another_client(bench, Remove(node))
+
+
+async def _tunnel(bench: VppBench, node: MobileNodeForwarding) -> None:
+    await _as_another_client(bench, Remove(node), Remove(TUNNELS[0]))
+
+
+async def _access_link(bench: VppBench, node: MobileNodeForwarding) -> None:
+    await _as_another_client(bench, Remove(node), *map(Remove, ACCESS_LINKS))
+
+
+async def _as_another_client(bench: VppBench, *operations: Operation) -> None:
+    other = bench.another_instance()
+    await other.open()
+    assert not any(await other.apply(operations))
+    await other.close(remove=False)
+
+
+async def _everything(bench: VppBench, _: MobileNodeForwarding) -> None:
+    other = bench.another_instance()
+    await other.open()
+    await other.close(remove=True)
+
+
+async def _loopback(bench: VppBench, _: MobileNodeForwarding) -> None:
+    await asyncio.to_thread(bench.vpp.cli, "delete loopback interface intfc loop0")
+
+
+DAMAGES = {
+    "bindings": _bindings,
+    "tunnel": _tunnel,
+    "access link": _access_link,
+    "loopback": _loopback,
+    "everything": _everything,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_what_somebody_takes_from_vpp_is_noticed_and_put_back(damage: str) -> None:
+    async with gateway_on_vpp() as (gateway, bench):
+        await send_as(bench, ALICE, uplink_of(ALICE))
+        node = await forwarding_of_alice(gateway)
+        async with monitored(gateway) as told:
+            await DAMAGES[damage](bench, node)
+            await eventually(lambda: "packet_path_disturbed" in told)
+        async with asyncio.timeout(PATIENCE_S):
+            # The gateway lives in this loop, and has to have its turn.
+            while not await is_served(bench, node):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert len(gateway.core.binding_update_list) == 1
+        assert await gateway.reconciler.losses() == []
 
 
 @pytest.mark.parametrize("sections", [(), (SMALL_SEND_BUFFER,)], ids=["large", "small"])

@@ -79,6 +79,12 @@ class RemoteDataplane:
     async def open(self) -> None:
         self._remote("open")
 
+    async def rebuild(self) -> None:
+        self._remote("open")
+
+    async def losses(self, *left: object) -> Sequence[str]:
+        return []
+
     async def close(self, *, remove: bool) -> None:
         pass
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, IPv6Network
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 from mag.config.loader import parse
 from mag.config.model import Configuration
 from mag.daemon.gateway import Adapters
+from mag.dataplane.base import DataplaneError, Disturbance
 from mag.dataplane.fake import FakeDataplane
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.access_link import AccessLinkError
@@ -203,6 +204,8 @@ class FakeWorld:
         self.transport = FakeTransport(self.lma)
         self.ports = {name: FakePort(name) for name in self.configuration.access_links}
         self.links: asyncio.Queue[LinkState] = asyncio.Queue()
+        self.disturbances: asyncio.Queue[Disturbance | DataplaneError] = asyncio.Queue()
+        """What the packet path tells of others, or fails with."""
         self.links_refused: set[str] = set()
         """Access links that cannot be opened."""
         self.link_failures: list[OSError] = []
@@ -218,7 +221,15 @@ class FakeWorld:
             make_port=self._make_port,
             link_states=self._link_states,
             read_clock=lambda: self.clock,
+            disturbances=self._disturbances,
         )
+
+    async def _disturbances(self) -> AsyncGenerator[Disturbance, None]:
+        while True:
+            told = await self.disturbances.get()
+            if isinstance(told, DataplaneError):
+                raise told
+            yield told
 
     def _make_port(self, interface: str, hears_unknown_sources: bool) -> FakePort:
         port = FakePort(interface, hears_unknown_sources)

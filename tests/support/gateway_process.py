@@ -62,7 +62,7 @@ policy:
     mn1@example.net: {{lma: lma1, link_layer_addresses: ["02:00:00:00:00:01"]}}
     mn2@example.net: {{lma: lma1, link_layer_addresses: ["02:00:00:00:00:02"]}}
 protocol: {protocol}
-dataplane: {{core_interfaces: [{core}]}}
+dataplane: {{core_interfaces: [{core}], verify_interval_s: {verify}}}
 admin: {{socket: {socket}}}
 journal: {{path: {journal}}}
 shutdown: {{timeout_s: 1, policy: {policy}}}
@@ -120,6 +120,7 @@ class GatewayProcess:
             "protocol": "{}",
             "journal": self.journal_path,
             "policy": "deregister",
+            "verify": "60",
             **changes,
         }
         self._process = self._run(self._directory / "mag.yaml", values, without_capabilities)
@@ -136,19 +137,40 @@ class GatewayProcess:
             "protocol": "{}",
             "journal": self._directory / "second.journal",
             "policy": "deregister",
+            "verify": "60",
             **changes,
         }
         return self._run(self._directory / "second.yaml", values, ())
 
     def flush_ruleset(self) -> None:
         """As `nft flush ruleset` does."""
+        self.nft("flush ruleset")
 
-        def flush() -> None:
+    def nft(self, commands: str) -> None:
+        """As `nft` in the gateway's namespace."""
+
+        def run() -> None:
             nftables = Nftables()
-            nftables.run("flush ruleset")
-            nftables.close()
+            try:
+                nftables.run(commands)
+            finally:
+                nftables.close()
 
-        in_namespace(self._gateway, flush)
+        in_namespace(self._gateway, run)
+
+    def netlink(self, work: Callable[[IPRoute], _R]) -> _R:
+        """As `ip` in the gateway's namespace."""
+
+        def run() -> _R:
+            with IPRoute() as route:
+                return work(route)
+
+        return in_namespace(self._gateway, run)
+
+    def switch(self, name: str, value: str) -> None:
+        """As `sysctl -w net.ipv6.conf.NAME=VALUE` there; name: with slashes."""
+        file = Path("/proc/sys/net/ipv6/conf") / name
+        in_namespace(self._gateway, lambda: file.write_text(value))
 
     def _run(
         self, file: Path, values: dict[str, Any], without_capabilities: tuple[int, ...]
@@ -506,9 +528,13 @@ class GatewayProcess:
         count: int = self.counters()["discarded"].get(reason, 0)
         return count
 
+    def dataplane(self) -> Document:
+        """What `mag show dataplane` reads."""
+        return self._ask(AdminClient.dataplane)
+
     def _serves(self) -> bool:
         try:
-            status = self._ask(AdminClient.dataplane)
+            status = self.dataplane()
         except AdminError:  # the socket is there, but nobody listens yet
             return False
         return "access" in status["access_links"]

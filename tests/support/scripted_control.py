@@ -108,6 +108,8 @@ DATAPLANE: Document = {
     "is_up": False,
     "fault": "it fell asleep",
     "times_lost": 2,
+    "losses_noticed": {"heard": 1},
+    "restored": {"bindings": 3},
     "tunnels": [
         {
             "lma": "lma1",

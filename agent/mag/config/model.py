@@ -234,6 +234,8 @@ class DataplaneSection(Section):
     kind: Literal["kernel", "vpp"] = "kernel"
     core_interfaces: Annotated[tuple[InterfaceName, ...], Field(min_length=1)]
     """Interfaces towards the LMAs."""
+    verify_interval_s: Annotated[int, Between(1, 86400)] = 60
+    """From one look at what others may have changed to the next."""
     vpp: VppSection = VppSection()
 
     @field_validator("vpp")

@@ -99,6 +99,7 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("heartbeat", "missing_allowed"): "at once",
     ("shutdown", "policy"): "at once",
     ("shutdown", "timeout_s"): "at once",
+    ("dataplane", "verify_interval_s"): "after the next look",
     ("log", "level"): "at once",
     ("log", "format"): "at once",
     ("log", "mn_id"): "at once",

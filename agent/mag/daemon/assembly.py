@@ -29,13 +29,15 @@ def _on_the_kernel(configuration: Configuration) -> Adapters:
             pass_unknown_sources=pass_unknown_sources,
         )
 
+    dataplane = KernelDataplane(address, configuration.dataplane.core_interfaces)
     return Adapters(
         transport=RawSocketTransport(address),
-        dataplane=KernelDataplane(address, configuration.dataplane.core_interfaces),
+        dataplane=dataplane,
         policy=ConfiguredPolicyStore(configuration.policy_directory),
         ports={each: port(each, hears) for each, hears in _access_links(configuration).items()},
         make_port=port,
         link_states=watch_links,
+        disturbances=dataplane.disturbances,
     )
 
 

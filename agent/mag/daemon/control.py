@@ -145,6 +145,8 @@ class Control:
             "is_up": status.is_up,
             "fault": status.fault,
             "times_lost": status.times_lost,
+            "losses_noticed": dict(self._gateway.packet_path_watch.noticed),
+            "restored": dict(self._gateway.forwarding.restored),
             "tunnels": [
                 {
                     "lma": self._lma(tunnel.lma_address),

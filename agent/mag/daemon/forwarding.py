@@ -17,10 +17,17 @@ from mag.dataplane.base import (
 )
 from mag.dataplane.reconciler import Outcome, Reconciler
 from mag.protocol.events import Binding
+from mag.services.event_log import Level, LogEntry
 from mag.steps import in_steps
 
 FIRST_RETRY_S: Final = 0.5
 LAST_RETRY_S: Final = 10.0
+_KINDS: Final = {
+    LmaTunnel: "tunnels",
+    AccessLink: "access_links",
+    MobileNodeForwarding: "bindings",
+    GatewayAddress: "gateway_addresses",
+}
 
 _log = structlog.get_logger()
 
@@ -36,16 +43,20 @@ class Forwarding:
         access_link_local_address: IPv6Address,
         tunnel_mtus: Mapping[IPv6Address, int],
         on_ready: Callable[[int], None],
-        rebuild: Callable[[], Awaitable[None]] | None,
+        rebuild: Callable[[], Awaitable[None]],
         written: Callable[[], Awaitable[None]],
+        note: Callable[[LogEntry], None],
     ) -> None:
         """access_link_local_address: what every access link has of itself. tunnel_mtus: largest
         inner packet, in octets, by LMA. on_ready: takes binding ids.
 
         rebuild: makes what all bindings share anew where something else may have taken it away.
         written: waits for the journal, so that the packet path has no binding that it has not.
+        note: told when something had to be put back.
         """
         self.failures: Counter[str] = Counter()
+        self.restored: Counter[str] = Counter()
+        """Records that were not there as they had been left, by kind."""
         self.unresolved: DataplaneError | None = None
         """What the packet path refused last; None since all has been as it is wanted."""
         self._reconciler = reconciler
@@ -55,6 +66,7 @@ class Forwarding:
         self._on_ready = on_ready
         self._rebuild = rebuild
         self._written = written
+        self._note = note
         self._is_doubtful = False
         self._changed = asyncio.Event()
         self._awaited: dict[int, MobileNodeForwarding] = {}
@@ -114,10 +126,15 @@ class Forwarding:
         self._reconciler.unwant(_record(binding))
         self._changed.set()
 
-    def doubt(self) -> None:
-        """Something else may have changed the packet path: look, and put back what is missing."""
+    def doubt(self) -> bool:
+        """Something else may have changed the packet path: look, and put back what is missing.
+
+        False if that is about to be done anyhow.
+        """
+        is_news = not self._is_doubtful
         self._is_doubtful = True
         self._changed.set()
+        return is_news
 
     async def run(self) -> None:
         """Apply what is due, until cancelled; what fails is tried again at a slowing pace."""
@@ -138,13 +155,15 @@ class Forwarding:
                 self._retry_s = min(2 * self._retry_s, LAST_RETRY_S)
 
     async def _apply(self) -> tuple[Outcome, ...]:
-        if not self._is_doubtful or self._rebuild is None:
+        if not self._is_doubtful:
             return await self._reconciler.converge()
+        self._is_doubtful = False  # what happens from now on, this look may miss
         await self._rebuild()
         outcomes = await self._reconciler.resync()
-        self._is_doubtful = False
         if outcomes:
-            _log.warning("dataplane_restored", operations=len(outcomes))
+            changed = Counter(_KINDS[type(each.operation.record)] for each in outcomes)
+            self.restored += changed
+            self._note(LogEntry("dataplane_restored", Level.WARNING, dict(changed)))
         return outcomes
 
     async def _converge(self) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -27,6 +28,7 @@ from mag.daemon.forwarding import Forwarding
 from mag.daemon.histories import Histories
 from mag.daemon.link_reset import LinkReset
 from mag.daemon.node_waker import NodeWaker
+from mag.daemon.packet_path_watch import PacketPathWatch
 from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
 from mag.daemon.remembering import remembered
@@ -34,6 +36,7 @@ from mag.dataplane.base import (
     AccessLink,
     Dataplane,
     DataplaneError,
+    Disturbance,
     Ensure,
     MobileNodeForwarding,
 )
@@ -105,6 +108,9 @@ class Adapters:
     """For a packet path that may go and come back: restores it and tells of it, with what it is
     called with."""
     read_clock: Callable[[], ClockReading] = read_system_clock
+    disturbances: Callable[[], AsyncGenerator[Disturbance, None]] | None = None
+    """For a packet path that tells what something else does to it; one that does not is looked at
+    now and then only."""
     idle_s: IdleTime | None = None
     """For a packet path that keeps to itself what nodes answer: when it heard them last."""
 
@@ -171,9 +177,16 @@ class Gateway:
             access_link_local_address=core.settings.access_link_local_address,
             tunnel_mtus=self.tunnel_mtus,
             on_ready=self._forwarding_ready,
-            # A path that goes and comes back as a whole has its own way to be restored.
-            rebuild=None if adapters.keep_connected else adapters.dataplane.open,
+            rebuild=adapters.dataplane.rebuild,
             written=self.journal.written,
+            note=self.note,
+        )
+        self.packet_path_watch = PacketPathWatch(
+            losses=self.reconciler.losses,
+            disturbances=adapters.disturbances,
+            interval_s=lambda: self.configuration.dataplane.verify_interval_s,
+            doubt=self.forwarding.doubt,
+            note=self.note,
         )
         self.attachments = Attachments(
             core=core,
@@ -210,6 +223,8 @@ class Gateway:
                 ports=self.ports,
                 attachments_refused=self.attachments.refused,
                 dataplane_failures=self.forwarding.failures,
+                dataplane_losses=self.packet_path_watch.noticed,
+                dataplane_restored=self.forwarding.restored,
                 reloads=self.reloads,
                 clock=lambda: (self.clock.state is ClockState.IN_STEP, self.clock.reading),
                 is_draining=lambda: self.attachments.is_draining,
@@ -241,7 +256,16 @@ class Gateway:
             self.waker.wake(interface)
         self.core.begin(self.pump.now())
         self.pump.wake()
-        self._background = [self._tasks.create_task(self.forwarding.run())]
+        watch = self.packet_path_watch
+        self._background = [
+            self._tasks.create_task(work)
+            for work in (
+                self.forwarding.run(),
+                watch.listen(),
+                watch.answer(),
+                watch.look_now_and_then(),
+            )
+        ]
         self.watch_links()
         self.clock.open()
         if self._keep_connected is not None:

@@ -6,6 +6,7 @@ tells what is there, and counts. Records are values: two equal records mean the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
 
@@ -173,6 +174,15 @@ class DataplaneStatus:
     """How often it went while we served."""
 
 
+class Disturbance(Enum):
+    """What something else has done to a packet path: what a look must cover."""
+
+    SHARED = "shared"
+    """Perhaps something of what all bindings share has gone; `Dataplane.losses` tells."""
+    BINDINGS = "bindings"
+    """Something of bindings has gone."""
+
+
 class Dataplane(Protocol):
     """A packet path. Every method may raise DataplaneError; each is safe to repeat."""
 
@@ -180,6 +190,20 @@ class Dataplane(Protocol):
         """Check that the path can do its job, then build what all bindings share.
 
         Raises DataplaneError with one clear line before anything is changed when it cannot.
+        """
+
+    async def rebuild(self) -> None:
+        """Build again what all bindings share, where something else may have taken it away.
+
+        What is whole is not disturbed. Raises DataplaneError, also while the path is away.
+        """
+
+    async def losses(
+        self, tunnels: Mapping[IPv6Address, LmaTunnel], links: Mapping[str, AccessLink], nodes: int
+    ) -> Sequence[str]:
+        """What of ours is not as it was left, in words; found without reading every binding.
+
+        tunnels, links: as they were left. nodes: how many bindings forwarding was left for.
         """
 
     async def close(self, *, remove: bool) -> None:

@@ -136,6 +136,21 @@ class FakeDataplane:
         """Ready to work, with the state it had."""
         self._is_open = True
 
+    async def rebuild(self) -> None:
+        """As the kernel's path, and unlike VPP's, it is back as soon as somebody asks."""
+        await self.open()
+
+    async def losses(
+        self, tunnels: Mapping[IPv6Address, LmaTunnel], links: Mapping[str, AccessLink], nodes: int
+    ) -> Sequence[str]:
+        """As Dataplane.losses; exact."""
+        self._check_open("losses")
+        return [
+            *(f"tunnel to {key}" for key in tunnels if self._tunnels.get(key) != tunnels[key]),
+            *(f"access link {key}" for key in links if self._links.get(key) != links[key]),
+            *([f"{nodes - len(self._nodes)} bindings"] if len(self._nodes) != nodes else []),
+        ]
+
     async def close(self, *, remove: bool) -> None:
         """Let go; with `remove` forget everything."""
         if remove:

@@ -211,6 +211,16 @@ class Reconciler:
                 self._mark(key)
             return await self._apply_dirty()
 
+    async def losses(self) -> Sequence[str]:
+        """What something else has taken from the packet path since it was made as it is wanted.
+
+        In words; no binding is read. Raises DataplaneError.
+        """
+        async with self._lock:
+            keys = [key for key in self._actual if not _is_of_binding(key)]
+            shared, nodes = _part(self._actual, keys), len(self._actual) - len(keys)
+            return await self._dataplane.losses(shared.lma_tunnels, shared.access_links, nodes)
+
     def _mark(self, key: RecordKey) -> None:
         is_settled = is_same_state(self._desired.by_key.get(key), self._actual.get(key))
         if is_settled and key not in self._uncertain:

@@ -28,7 +28,7 @@ from mag.services.admin_client import AdminClient, AdminError
 from mag.services.gateway_control import Document
 
 POLL_INTERVAL_S: Final = 0.005
-_START_TIMEOUT_S: Final = 30.0
+_START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 8.0
 _SUPERVISORS_PAUSE_S: Final = 0.2
 _CAPTURE_STOP_TIMEOUT_S: Final = 1.0

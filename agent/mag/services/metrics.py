@@ -33,6 +33,10 @@ class Sources:
     attachments_refused: Tally[str]
     dataplane_failures: Tally[str]
     """Failed operations on the packet path, by operation."""
+    dataplane_losses: Tally[str]
+    """What something else did to it, by how that was noticed."""
+    dataplane_restored: Tally[str]
+    """What had to be put back, by kind."""
     reloads: Tally[str]
     """Of the configuration, by result."""
     clock: Callable[[], tuple[bool, ClockReading]]
@@ -225,6 +229,18 @@ class _Collector(Collector):
             "Failed operations on the packet path",
             "operation",
             sources.dataplane_failures,
+        )
+        yield _tally(
+            "mag_dataplane_losses_noticed",
+            "Times that something else had taken of ours from the packet path",
+            "noticed",
+            sources.dataplane_losses,
+        )
+        yield _tally(
+            "mag_dataplane_restored",
+            "What was not in the packet path as it had been left, and was put back",
+            "object",
+            sources.dataplane_restored,
         )
         yield _tally(
             "mag_dataplane_faults",

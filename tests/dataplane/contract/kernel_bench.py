@@ -33,6 +33,7 @@ CORE_LINK_LAYER_ADDRESS = "02:00:00:00:00:c0"
 WORLD_LINK_LAYER_ADDRESS = "02:00:00:00:00:ff"
 ETHERTYPE_IPV6 = 0x86DD
 LOCAL_TABLE = 255
+IFF_UP = 1
 DEADLINE_S = 5.0
 ANSWER_DEADLINE_S = 5.0
 
@@ -179,6 +180,12 @@ class KernelBench(WireBench):
     def another_instance(self) -> KernelDataplane:
         return KernelDataplane(PROXY_COA, (CORE,), netns=self.gateway)
 
+    async def set_link(self, name: str, *, is_up: bool) -> None:
+        in_namespace(self.gateway, lambda: _set_link(name, "up" if is_up else "down"))
+
+    async def is_link_up(self, name: str) -> bool:
+        return in_namespace(self.gateway, lambda: _is_up(name))
+
 
 def silence() -> None:
     """No IPv6 of the kernel's own on any link of the namespace."""
@@ -246,9 +253,15 @@ def _await_local_route(netlink: Any) -> None:
 def _add_veth(netlink: Any, name: str, world: str) -> None:
     netlink.link("add", ifname=name, kind="veth", peer={"ifname": name, "net_ns_fd": world})
     netlink.link("set", index=netlink.link_lookup(ifname=name)[0], state="up")
-    in_namespace(world, lambda: _bring_up(name))
+    in_namespace(world, lambda: _set_link(name, "up"))
 
 
-def _bring_up(name: str) -> None:
+def _set_link(name: str, state: str) -> None:
     with IPRoute() as netlink:
-        netlink.link("set", index=netlink.link_lookup(ifname=name)[0], state="up")
+        netlink.link("set", index=netlink.link_lookup(ifname=name)[0], state=state)
+
+
+def _is_up(name: str) -> bool:
+    with IPRoute() as netlink:
+        (link,) = netlink.get_links(netlink.link_lookup(ifname=name)[0])
+        return bool(link["flags"] & IFF_UP)

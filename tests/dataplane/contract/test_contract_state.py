@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from dataplane.conftest import KERNEL, VPP
 from dataplane.contract.bench import (
     ACCESS_LINKS,
     ALICE,
@@ -21,6 +22,8 @@ from dataplane.contract.bench import (
     send_as,
     uplink_of,
 )
+from dataplane.contract.kernel_bench import KernelBench
+from dataplane.contract.vpp_bench import VppBench
 from mag.dataplane.base import (
     DROP_REASONS,
     BindingCounters,
@@ -245,6 +248,35 @@ async def test_access_link_is_taken_down_and_serves_its_nodes_when_it_is_up_agai
     assert await is_forwarded(bench, ALICE)
 
 
+@pytest.mark.parametrize("bare_bench", [KERNEL, VPP], indirect=True)
+async def test_access_link_that_its_operator_takes_down_is_his_to_bring_up(
+    bench: KernelBench | VppBench,
+) -> None:
+    """Whatever is put back meanwhile. A gateway that starts brings up the links it is to serve."""
+    link = next(link for link in ACCESS_LINKS if link.interface == ALICE.access_interface)
+    reconciler = Reconciler(bench.dataplane)
+    for record in (*TUNNELS, *ACCESS_LINKS, BOB):
+        reconciler.want(record)
+    await reconciler.resync()
+    await bench.set_link(link.interface, is_up=False)
+    assert await reconciler.resync() == ()
+    assert await reconciler.losses() == []
+    assert list(await bench.dataplane.apply([Ensure(link, replaces=link)])) == [None]
+    assert not await bench.is_link_up(link.interface)
+
+    await bench.set_link(link.interface, is_up=True)
+    reconciler.want(ALICE)
+    assert all(outcome.error is None for outcome in await reconciler.resync())
+    assert await is_forwarded(bench, ALICE)
+
+    await bench.set_link(link.interface, is_up=False)
+    started = bench.another_instance()
+    await started.open()
+    assert not any(await started.apply([Ensure(link)]))
+    assert await bench.is_link_up(link.interface)
+    await started.close(remove=False)
+
+
 @pytest.mark.requirement("ROLE-01")
 async def test_reconciler_brings_an_empty_path_to_the_wanted_state(bare_bench: Bench) -> None:
     """From nothing, then back to nothing."""
@@ -282,3 +314,20 @@ async def test_address_on_no_link_is_refused_and_needs_no_removal(bench: Bench) 
     refused, removed = await bench.dataplane.apply([Ensure(nowhere), Remove(nowhere)])
     assert "none" in str(refused)
     assert removed is None
+
+
+async def test_losses_are_what_is_not_as_it_was_left(bench: Bench) -> None:
+    """Tunnels and access links on every path; bindings where the path knows how many it has."""
+    await ensure(bench, *ALL)
+    path = bench.dataplane
+    left = (STATE.lma_tunnels, STATE.access_links)
+    assert await path.losses(*left, len(STATE.mobile_nodes)) == []
+    await path.rebuild()
+    assert await is_forwarded(bench, ALICE)
+    assert await path.losses(*left, len(STATE.mobile_nodes)) == []
+    assert not any(await path.apply([Remove(ALICE), Remove(BOB), Remove(TUNNELS[0])]))
+    assert not any(await path.apply([Remove(ACCESS_LINKS[1])]))
+    found = await path.losses(*left, 0)
+    assert len(found) == 2
+    assert str(TUNNELS[0].lma_address) in found[0]
+    assert ACCESS_LINKS[1].interface in found[1]

@@ -1,5 +1,6 @@
 """The bench around VPP: it runs in the gateway's namespace, on the veths of the kernel's bench."""
 
+import asyncio
 from pathlib import Path
 
 from dataplane.contract import frames
@@ -80,6 +81,14 @@ class VppBench(WireBench):
             proxy_care_of_address=PROXY_COA,
             core_interfaces=(CORE,),
         )
+
+    async def set_link(self, name: str, *, is_up: bool) -> None:
+        state = "up" if is_up else "down"
+        await asyncio.to_thread(self.vpp.cli, f"set interface state {name} {state}")
+
+    async def is_link_up(self, name: str) -> bool:
+        shown = await asyncio.to_thread(self.vpp.cli, f"show interface {name}")
+        return " up " in shown
 
     async def from_node(
         self, access_interface: str, link_layer_source: bytes, packet: InnerPacket

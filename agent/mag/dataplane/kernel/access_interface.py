@@ -13,10 +13,11 @@ from mag.dataplane.base import AccessLink, DataplaneError
 from mag.dataplane.kernel import layout
 from mag.dataplane.kernel.gateway_addresses import SINGLE_PREFIX_LENGTH
 from mag.dataplane.kernel.interfaces import NO_GENERATED_ADDRESSES, Interface, Interfaces
-from mag.dataplane.kernel.policy_rules import PolicyRules, access_rules
+from mag.dataplane.kernel.policy_rules import PolicyRule, PolicyRules, access_rules
 from mag.dataplane.kernel.refusal import asking
 from mag.dataplane.kernel.route_encoder import AF_INET6
 from mag.dataplane.kernel.sysctl import read_setting, write_setting
+from mag.dataplane.links_left import LinksLeft
 
 _NO_DAD: Final = 0x02
 _LINK_SCOPE: Final = 253
@@ -36,36 +37,51 @@ class AccessInterfaces:
         self._tables = tables
         self._interfaces = Interfaces(netlink)
         self._rules = PolicyRules(netlink)
+        self._left = LinksLeft()
 
     def present(self) -> dict[str, AccessLink]:
-        """The access links there are; one that lost a part of its set-up has the address `::`."""
+        """The access links there are; one that lost a part of its set-up has the address `::`.
+
+        One that somebody else has taken down is as it was left: until it is up, nothing is due.
+        """
         rules = self._rules.present()
         return {
-            interface.name: AccessLink(
-                interface=interface.name,
-                gateway_link_local_address=self._gateway_address(interface)
-                if interface.is_up and rules.issuperset(access_rules(interface.name, self._tables))
-                else _UNSPECIFIED,
-                gateway_link_layer_address=interface.link_layer_address,
-                is_up=interface.is_up,
-            )
+            interface.name: self._left.taken_down(interface.index, is_up=interface.is_up)
+            or self._found(interface, rules)
             for interface in self._interfaces.all()
             if _note_of(interface)
         }
 
+    def _found(self, interface: Interface, rules: set[PolicyRule]) -> AccessLink:
+        is_whole = interface.is_up and rules.issuperset(access_rules(interface.name, self._tables))
+        return AccessLink(
+            interface=interface.name,
+            gateway_link_local_address=self._gateway_address(interface)
+            if is_whole
+            else _UNSPECIFIED,
+            gateway_link_layer_address=interface.link_layer_address,
+            is_up=interface.is_up,
+        )
+
     def ensure(self, link: AccessLink) -> Interface:
-        """Set the interface up as `link` says. Raises DataplaneError if it does not exist."""
+        """Set the interface up as `link` says. Raises DataplaneError if it does not exist.
+
+        One that somebody else has taken down stays down, with what an interface keeps then.
+        """
         interface = self._interfaces.get(link.interface)
         if _note_of(interface) is None:
+            self._left.forget(interface.index)
             note = _note_to_keep(interface)
             self._interfaces.add_alternative_name(interface, note.encode())
         write_setting(interface.name, "addr_gen_mode", NO_GENERATED_ADDRESSES)
         write_setting(interface.name, "accept_ra", 0)
         write_setting(interface.name, "forwarding", 1)
         self._set_link_layer_address(interface, link.gateway_link_layer_address)
-        if interface.is_up is not link.is_up:
+        is_down = self._left.taken_down(interface.index, is_up=interface.is_up) is not None
+        if interface.is_up is not link.is_up and not is_down:
             self._interfaces.change(interface, state="up" if link.is_up else "down")
-        if not link.is_up:  # nothing stays on an interface that is down
+        self._left.leave(interface.index, link)
+        if is_down or not link.is_up:  # nothing stays on an interface that is down
             return interface
         self._set_gateway_address(interface, link.gateway_link_local_address)
         for rule in access_rules(interface.name, self._tables):
@@ -79,6 +95,7 @@ class AccessInterfaces:
         interface = self._interfaces.find(name)
         if interface is None or (note := _note_of(interface)) is None:
             return
+        self._left.forget(interface.index)
         for length in (SINGLE_PREFIX_LENGTH, _OWN_PREFIX_LENGTH):
             for address, _ in self._link_local_addresses(interface, length, layout.ROUTE_PROTOCOL):
                 self._delete_address(interface, address, length)

@@ -1,15 +1,19 @@
 """The packet path of a plain Linux kernel: records to netlink and nftables and back."""
 
+import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from ipaddress import IPv6Address
 from typing import Concatenate, ParamSpec, TypeVar
 
 from mag.dataplane.base import (
+    AccessLink,
     DataplaneCounters,
     DataplaneError,
     DataplaneStatus,
+    Disturbance,
     ForwardingState,
+    LmaTunnel,
     Operation,
 )
 from mag.dataplane.kernel import layout, probe
@@ -53,6 +57,40 @@ class KernelDataplane:
         cleared away. Raises DataplaneError before anything is changed if the machine is unfit.
         """
         await self._on_path(KernelPacketPath.open)
+
+    async def rebuild(self) -> None:
+        """As `open`, on a layout of which something may be missing."""
+        await self.open()
+
+    async def losses(
+        self, tunnels: Mapping[IPv6Address, LmaTunnel], links: Mapping[str, AccessLink], nodes: int
+    ) -> Sequence[str]:
+        """Tunnels, access links, rules, our table and the kernel's own forwarding.
+
+        Bindings are not counted, which would mean to read them: `disturbances` tells of those.
+        """
+        del nodes
+        return await self._on_path(KernelPacketPath.losses, tunnels, links)
+
+    async def disturbances(self) -> AsyncGenerator[Disturbance, None]:
+        """What something else does to ours from now on, once it is open.
+
+        Raises DataplaneError where that cannot be heard.
+        """
+        monitor = await self._on_path(KernelPacketPath.monitor)
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        for descriptor in monitor.descriptors:
+            loop.add_reader(descriptor, news.set)
+        try:
+            while True:
+                await news.wait()
+                news.clear()
+                for disturbance in monitor.heard():
+                    yield disturbance
+        finally:
+            for descriptor in monitor.descriptors:
+                loop.remove_reader(descriptor)
+            monitor.close()
 
     async def close(self, *, remove: bool) -> None:
         """Let go; with `remove` the namespace is as it was before."""

@@ -70,6 +70,13 @@ class FilterSets:
         """The table now, empty if there is none."""
         return FilterListing.read(self._channel)
 
+    def has_table(self) -> bool:
+        """Whether our table is there."""
+        try:
+            return any(True for _ in self._channel.dump(set_dump(filter_table.TABLE_NAME)))
+        except NotInKernelError:
+            return False
+
     def ensure_base(
         self,
         core_interfaces: tuple[str, ...],

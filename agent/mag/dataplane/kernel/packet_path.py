@@ -26,6 +26,7 @@ from mag.dataplane.kernel import filter_table, layout, probe
 from mag.dataplane.kernel.access_interface import AccessInterfaces
 from mag.dataplane.kernel.binding_batch import Devices
 from mag.dataplane.kernel.bindings import Bindings, FoundBindings
+from mag.dataplane.kernel.disturbances import DisturbanceMonitor
 from mag.dataplane.kernel.filter_sets import FilterListing, FilterSets
 from mag.dataplane.kernel.filter_table import Element, ElementCount
 from mag.dataplane.kernel.gateway_addresses import GatewayAddresses
@@ -89,6 +90,30 @@ class KernelPacketPath:
             )
         self._shared.ensure()
         self._bindings.remove_leftovers(self._learn(listing)[1])
+
+    def losses(
+        self, tunnels: Mapping[IPv6Address, LmaTunnel], links: Mapping[str, AccessLink]
+    ) -> Sequence[str]:
+        """See KernelDataplane.losses."""
+        found_tunnels = {lma: found.tunnel for lma, found in self._tunnels.present().items()}
+        found_links = self._access.present()
+        # One that is down, or gone, is its operator's doing; its return is told elsewhere.
+        up = {found.name for found in self._interfaces.all() if found.is_up}
+        has_table = self._filter_sets is None or self._filter_sets.has_table()
+        return [
+            *(f"tunnel to {lma}" for lma in tunnels if found_tunnels.get(lma) != tunnels[lma]),
+            *(
+                f"access link {name}"
+                for name in up & links.keys()
+                if found_links.get(name) != links[name]
+            ),
+            *([] if has_table else [f"nftables table {filter_table.TABLE}"]),
+            *self._shared.losses(),
+        ]
+
+    def monitor(self) -> DisturbanceMonitor:
+        """Of what others do here, told from what this object does."""
+        return DisturbanceMonitor(hears_nf_tables=self.has_nftables())
 
     def remove_everything(self) -> None:
         """Take away all of ours, leaves first."""

@@ -136,6 +136,15 @@ class PolicyRules:
         with asking("delete rule", layout.KERNEL_LOCAL_PREFERENCE, settled=_NOT_THERE):
             self._netlink.rule("del", **original.request())
 
+    def is_local_moved(self) -> bool:
+        """Whether that is so."""
+        looked_up_at = {
+            message.get_attr("FRA_PRIORITY") or 0
+            for message in self._netlink.get_rules(family=AF_INET6)
+            if message.get_attr("FRA_TABLE") == layout.LOCAL_TABLE
+        }
+        return looked_up_at == {layout.LOCAL_PREFERENCE}
+
     def move_local_back(self) -> None:
         """As the kernel set it up, there before ours is gone."""
         original = PolicyRule(layout.KERNEL_LOCAL_PREFERENCE, layout.LOCAL_TABLE)

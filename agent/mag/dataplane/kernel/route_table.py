@@ -42,6 +42,10 @@ class RouteTables:
                 proxies.add(route.destination.network_address)
         return ends
 
+    def destinations(self, table: int) -> set[IPv6Network | None]:
+        """Where the routes of ours in the table lead, None being the default."""
+        return {route.destination for route in self._present(table)}
+
     def clear(self, table: int) -> None:
         """Delete every route of ours in the table."""
         for route in list(self._present(table)):

@@ -45,6 +45,17 @@ class SharedLayout:
         self._set_rules()
         self._become_router()
 
+    def losses(self) -> Iterator[str]:
+        """What is not as `ensure` left it, in words; routes are not read."""
+        sink = self._interfaces.find(layout.SINK_INTERFACE)
+        if sink is None or not sink.is_up or not sink.alias:
+            yield f"interface {layout.SINK_INTERFACE}"
+        wanted = set(shared_rules(self._core_interfaces, self._proxy_care_of_address, self._tables))
+        if not wanted <= self._rules.present() or not self._rules.is_local_moved():
+            yield "rules"
+        if read_setting("all", "forwarding") != _ROUTER:
+            yield "forwarding (net.ipv6.conf.all.forwarding)"
+
     def remove(self) -> None:
         """Everything back as it was; tunnels and access links are gone already."""
         self._rules.move_local_back()

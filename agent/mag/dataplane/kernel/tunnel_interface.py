@@ -54,8 +54,12 @@ class TunnelInterfaces:
         rules: set[Any],
         proxies: set[IPv6Address],
     ) -> TunnelInterface:
+        encapsulation = self._routes.destinations(self._tables.encapsulation(index))
         is_whole = (
-            interface.is_up and tunnel_rule(index, self._tables) in rules and len(proxies) == 1
+            interface.is_up
+            and tunnel_rule(index, self._tables) in rules
+            and len(proxies) == 1
+            and encapsulation == {IPv6Network(lma), None}
         )
         return TunnelInterface(
             index,

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import Any, Final
 
 from mag.dataplane.base import AccessLink, DataplaneError, GatewayAddress
+from mag.dataplane.links_left import LinksLeft
 from mag.dataplane.vpp.client import VppClient
 from mag.dataplane.vpp.interfaces import NO_INTERFACE, InterfaceDirectory, SwIfIndex, VppInterface
 from mag.dataplane.vpp.marks import AccessTag
@@ -40,32 +41,49 @@ class AccessInterfaces:
         self._table = mobility_table
         self.loopback = NO_INTERFACE
         """Whose address the access interfaces borrow; known once the layout is built."""
+        self._left = LinksLeft()
+
+    def begin(self) -> None:
+        """With a VPP that may be another one than before."""
+        self._left.forget_all()
 
     async def present(self) -> dict[str, AccessLink]:
-        """The access links there are; one that lost a part of its set-up has the address `::`."""
+        """The access links there are; one that lost a part of its set-up has the address `::`.
+
+        One that somebody else has taken down is as it was left: until it is up, nothing is due.
+        """
         borrowers = await self._borrowers()
         links: dict[str, AccessLink] = {}
         for entry in await self._client.dump("mag_interface_dump"):
             interface = self._interfaces.at(entry.sw_if_index)
             if entry.role != ROLE_ACCESS or interface is None:
                 continue
-            is_whole = interface.is_admin_up and interface.sw_if_index in borrowers
+            index, is_up = interface.sw_if_index, interface.is_admin_up
+            if (left := self._left.taken_down(index, is_up=is_up)) is not None:
+                links[interface.name] = left
+                continue
+            is_whole = is_up and index in borrowers
             links[interface.name] = AccessLink(
                 interface=interface.name,
                 gateway_link_local_address=await self._link_local_address(interface)
                 if is_whole
                 else _UNSPECIFIED,
                 gateway_link_layer_address=interface.link_layer_address,
-                is_up=interface.is_admin_up,
+                is_up=is_up,
             )
         return links
 
     async def ensure(self, link: AccessLink) -> None:
-        """Set the interface up as `link` says. Raises DataplaneError if it does not exist."""
+        """Set the interface up as `link` says. Raises DataplaneError if it does not exist.
+
+        One that somebody else has taken down stays down.
+        """
         interface = self._interfaces.get(link.interface)
         await self._remember(interface)
+        index, is_up = interface.sw_if_index, interface.is_admin_up
         if not link.is_up:
             await self._call("sw_interface_set_flags", interface, flags=_DOWN)
+            self._left.leave(index, link)
             return
         if interface.link_layer_address != link.gateway_link_layer_address:
             await self._call(
@@ -89,13 +107,16 @@ class AccessInterfaces:
             enable=True,
             regular_table_id=NO_INTERFACE,
         )
-        await self._call("sw_interface_set_flags", interface, flags=_ADMIN_UP)
+        if self._left.taken_down(index, is_up=is_up) is None:
+            await self._call("sw_interface_set_flags", interface, flags=_ADMIN_UP)
+        self._left.leave(index, link)
 
     async def remove(self, name: str) -> None:
         """Give the interface back as it was, bindings on it go; one that is gone is no error."""
         interface = self._interfaces.find(name)
         if interface is None:
             return
+        self._left.forget(interface.sw_if_index)
         await self._call(
             "mag_access_interface_enable_disable",
             interface,
@@ -147,6 +168,7 @@ class AccessInterfaces:
     async def _remember(self, interface: VppInterface) -> None:
         """Note on the interface how it was; a tag of the operator's stays instead."""
         if not interface.tag:
+            self._left.forget(interface.sw_if_index)
             tag = AccessTag(interface.link_layer_address, interface.is_admin_up)
             await self._call("sw_interface_tag_add_del", interface, is_add=True, tag=tag.encode())
 

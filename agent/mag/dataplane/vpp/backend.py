@@ -1,6 +1,13 @@
 """The packet path of VPP: records to the binary API and back."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Any, Final
@@ -96,6 +103,7 @@ class VppDataplane:
         await self._client.connect()
         self._stats.open()
         await self._check_plugin()
+        self._links.begin()
         await self._interfaces.refresh()
         await self._layout.check()
         self._links.loopback = await self._layout.build()
@@ -103,6 +111,34 @@ class VppDataplane:
         for ask in self._on_open:
             await ask()
         self._built_in_session = self._client.sessions
+
+    async def rebuild(self) -> None:
+        """On the VPP that `open` has built on; one that has gone has its own way back."""
+        self._check_built("rebuild")
+        await self._interfaces.refresh()
+        await self._layout.check()
+        self._links.loopback = await self._layout.build()
+        await self._interfaces.refresh()
+
+    async def losses(
+        self, tunnels: Mapping[IPv6Address, LmaTunnel], links: Mapping[str, AccessLink], nodes: int
+    ) -> Sequence[str]:
+        """Tunnels, access links, table, loopback, core interfaces, and how many bindings."""
+        self._check_built("losses")
+        await self._interfaces.refresh()
+        found_tunnels = [_tunnel(entry) for entry in await self._client.dump("mag_lma_dump")]
+        found_links = await self._links.present()
+        there = (await self._client.call("mag_plugin_get")).n_bindings
+        return [
+            *(f"tunnel to {lma}" for lma in tunnels if tunnels[lma] not in found_tunnels),
+            *(
+                f"access link {name}"
+                for name in links
+                if found_links.get(name) != links[name] and self._is_admin_up(name)
+            ),
+            *([] if there == nodes else [f"bindings ({there} instead of {nodes})"]),
+            *[each async for each in self._layout.losses()],
+        ]
 
     async def close(self, *, remove: bool) -> None:
         """Let go; with `remove` VPP is as it was before, if there is one."""
@@ -205,6 +241,11 @@ class VppDataplane:
                 f"{plugin.max_bindings} bindings (startup.conf: mag {{ max-bindings }})",
             ),
         )
+
+    def _is_admin_up(self, name: str) -> bool:
+        """One that is down, or gone, is its operator's doing; its return is told elsewhere."""
+        interface = self._interfaces.find(name)
+        return interface is not None and interface.is_admin_up
 
     def _is_built(self) -> bool:
         return self._client.is_connected and self._built_in_session == self._client.sessions

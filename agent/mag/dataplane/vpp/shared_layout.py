@@ -6,7 +6,7 @@ packet of a node meets the core's routes. The loopback carries the Proxy-CoA onc
 source of ICMPv6 errors to nodes.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from ipaddress import IPv6Address, IPv6Interface
 from typing import Any, Final, NewType
 
@@ -98,6 +98,20 @@ class SharedLayout:
                 hand_off=self._hand_off,
             )
         return loopback
+
+    async def losses(self) -> AsyncIterator[str]:
+        """What is not as `build` left it, in words."""
+        tables = await self._client.dump("mag_mobility_table_dump")
+        if not await self._has_table() or self._table not in [each.table_id for each in tables]:
+            yield f"mobility table {self._table}"
+        if next(self._loopbacks(), None) is None:
+            yield "loopback of the mobility table"
+        entries = await self._client.dump("mag_interface_dump")
+        enabled = {entry.sw_if_index for entry in entries if entry.role == ROLE_CORE}
+        for name in self._core_interfaces:
+            core = self._interfaces.find(name)
+            if core is None or core.sw_if_index not in enabled:
+                yield f"core interface {name}"
 
     async def remove(self) -> None:
         """Take it away; access interfaces must have left the mobility table."""
