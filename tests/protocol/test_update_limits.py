@@ -164,12 +164,30 @@ def test_what_waits_is_sent_once_and_as_it_is_by_then(slow: MobileAccessGateway)
 def test_binding_that_goes_while_it_waits_leaves_nothing_behind(lma: FakeLma) -> None:
     gateway = make_gateway(lma_settings=LmaSettings(updates_per_s=1, update_burst=1))
     binding_id = establish(gateway, lma)
+    gateway.peers[LMA_ADDRESS].updates.hold(2 * LIFETIME_S)
     attach(gateway, *range(3), now=1.0)
     gateway.detach(binding_id, 1.0)
-    gateway.clear(binding_id, 1.0)
+    assert len(gateway.peers[LMA_ADDRESS].updates) == 4
+    gateway.handle_timer(LIFETIME_S + 1.0)
     assert gateway.binding_update_list.by_id(binding_id) is None
-    assert named(gateway.messages_to_send(1.0, UTC)) == [name(0)]
-    assert len(gateway.peers[LMA_ADDRESS].updates) == 2
+    assert len(gateway.peers[LMA_ADDRESS].updates) == 3
+    assert named(gateway.messages_to_send(2 * LIFETIME_S, UTC)) == [name(0)]
+
+
+@pytest.mark.requirement("DEREG-02")
+def test_operator_who_clears_twice_does_not_keep_it_from_the_lma(lma: FakeLma) -> None:
+    """The binding goes when the LMA has been told, however long that had to wait."""
+    gateway = make_gateway(lma_settings=LmaSettings(updates_per_s=1, update_burst=1))
+    binding_id = establish(gateway, lma)
+    attach(gateway, 0, now=1.0)
+    assert gateway.messages_to_send(1.0, UTC)
+    for _ in range(2):
+        gateway.clear(binding_id, 1.0)
+    assert gateway.messages_to_send(1.0, UTC) == []
+    (message,) = gateway.messages_to_send(2.0, UTC)
+    assert read_update(message).lifetime_s == 0
+    gateway.clear(binding_id, 2.0)  # the LMA does not answer: the operator gives up
+    assert gateway.binding_update_list.by_id(binding_id) is None
 
 
 def test_another_pace_holds_at_once_for_those_that_wait(slow: MobileAccessGateway) -> None:

@@ -250,10 +250,14 @@ class MobileAccessGateway:
             self._machine.apply(entry, RegistrationInput.DETACH_SEEN, now)
 
     def clear(self, binding_id: int, now: float) -> None:
-        """An operator ends the binding; this is what lifts a hold."""
+        """An operator ends the binding; this is what lifts a hold.
+
+        One that is ending goes at once, unless its LMA has not been told yet.
+        """
         if entry := self.binding_update_list.by_id(binding_id):
             entry.dismissal = None
-            self._machine.apply(entry, RegistrationInput.CLEARED, now)
+            if not self._machine.is_deregistration_due(entry):
+                self._machine.apply(entry, RegistrationInput.CLEARED, now)
 
     def dismiss(
         self,

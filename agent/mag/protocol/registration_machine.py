@@ -217,6 +217,11 @@ class RegistrationMachine:
                 entry.backoff_s = min(2 * entry.backoff_s, self._settings.max_bindack_timeout_s)
         return messages
 
+    @staticmethod
+    def is_deregistration_due(entry: BindingUpdateListEntry) -> bool:
+        """Whether the binding is ending and nothing that says so has been sent yet."""
+        return entry.state is RegistrationState.DEREGISTERING and not entry.outstanding
+
     def get_timer(self) -> float | None:
         """When the next PBU may go; None if none has to wait."""
         return self._queue.get_timer()
