@@ -180,7 +180,11 @@ class VppProcess:
         self._client = VPPApiClient(
             bootstrapapi=True, server_address=str(self.api_socket), read_timeout=CALL_TIMEOUT_S
         )
-        self._client.connect("mag-perf")
+        try:
+            self._client.connect("mag-perf")
+        except OSError as error:
+            self._process.has_died()
+            raise VppProcessError(f"no API: {error}: {self._process.fate()}") from error
 
     def _stop(self) -> None:
         client, self._client = self._client, None
