@@ -13,6 +13,7 @@ from typing import Final
 from dataplane.contract.bench import ACCESS_LINKS, LINKS, LMA_A, LMA_B, PROXY_COA, TUNNELS
 from dataplane.contract.kernel_bench import CORE, namespace_pair
 from dataplane.contract.vpp_bench import VppBench
+from mag.daemon.garbage import short_searches
 from mag.dataplane.base import DataplaneError, MobileNodeForwarding
 from mag.dataplane.reconciler import Reconciler
 from mag.lab.packet_path.vpp_installation import VppInstallation
@@ -44,7 +45,8 @@ def measure_restore(
 
     Raises DataplaneError if VPP refuses one.
     """
-    runs = asyncio.run(_runs(installation, bindings, repeats))
+    with short_searches():  # as the agent has it
+        runs = asyncio.run(_runs(installation, bindings, repeats))
     yield Measurement("vpp_start_s", "s", [run.vpp_start_s for run in runs])
     yield Measurement(
         f"restore_{bindings}_s", "s", [run.restore_s for run in runs], RESTORED_WITHIN_S
