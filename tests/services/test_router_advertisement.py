@@ -69,7 +69,7 @@ def test_flags_tell_how_this_node_gets_addresses(
     way: str, is_managed: bool, is_autonomous: bool
 ) -> None:
     """ACFG-02: also while prefixes are withdrawn."""
-    binding = replace(BINDING, address_configuration=AddressConfiguration(way))
+    binding = BINDING._replace(address_configuration=AddressConfiguration(way))
     due = replace(DUE, binding=binding)
     packets = (
         advertisement(SETTINGS, due, tunnel_mtu_octets=1460, access_mtu_octets=1500),
@@ -113,19 +113,19 @@ class TestAddressOfTheLma:
 
     @pytest.mark.requirement("LLA-02", "PBA-31", "DR-05")
     def test_advertisement_comes_from_it(self) -> None:
-        due = replace(DUE, binding=replace(BINDING, gateway_link_local_address=self.router))
+        due = replace(DUE, binding=BINDING._replace(gateway_link_local_address=self.router))
         packet = advertisement(self.settings, due, tunnel_mtu_octets=1460, access_mtu_octets=1500)
         assert IPv6Packet.decode(packet).source == self.router
 
     @pytest.mark.requirement("ND-14")
     def test_withdrawal_comes_from_it(self) -> None:
-        binding = replace(BINDING, gateway_link_local_address=self.router)
+        binding = BINDING._replace(gateway_link_local_address=self.router)
         packet = withdrawal(self.settings, WithdrawPrefixes(binding, (), ends_service=True))
         assert IPv6Packet.decode(packet).source == self.router
         assert RouterAdvertisement.decode(packet).router_lifetime_s == 0
 
     def test_withdrawal_without_one_makes_nobody_a_router(self) -> None:
-        binding = replace(BINDING, gateway_link_local_address=IPv6Address("::"))
+        binding = BINDING._replace(gateway_link_local_address=IPv6Address("::"))
         due = WithdrawPrefixes(binding, PREFIXES, ends_service=False)
         assert RouterAdvertisement.decode(withdrawal(self.settings, due)).router_lifetime_s == 0
 
