@@ -4,19 +4,17 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from mag.dataplane.base import DataplaneError
 from mag.lab.errors import LabError
 from mag.lab.packet_path.vpp_installation import VppInstallation, find_vpp
 from perf.agent_on_vpp.restore import measure_restore
 from perf.agent_on_vpp.storm import measure_storm
 from perf.arguments import parts_of
-from perf.control_plane.measurement import Measurement
 from perf.control_plane.report import make_document, render
 from perf.host import describe_host, keep, read_commit
+from perf.parts import Parts, measure_parts, say
 
 EXIT_OK: Final = 0
 EXIT_TARGET_MISSED: Final = 1
@@ -33,17 +31,10 @@ def main() -> int:
     try:
         installation = find_vpp()
     except LabError as error:
-        _say(str(error))
+        say(str(error))
         return EXIT_NOT_MEASURED
-    results: list[Measurement] = []
-    not_measured: dict[str, str] = {}
     host = describe_host()  # before we load the machine ourselves
-    for part in options.parts:
-        _say(f"measuring {part}")
-        try:
-            results += _measurements(installation, options)[part]()
-        except (DataplaneError, LabError, RuntimeError, TimeoutError) as error:
-            not_measured[part] = str(error) or type(error).__name__
+    results, not_measured = measure_parts(options.parts, _measurements(installation, options))
     provenance = {
         "measurement": "agent-on-vpp",
         "host": host,
@@ -51,14 +42,12 @@ def main() -> int:
         "options": {key: getattr(options, key) for key in ("bindings", "rates", "repeats")},
     }
     document = make_document(results, not_measured, provenance)
-    _say(f"raw samples: {keep(document, options.output)}")
+    say(f"raw samples: {keep(document, options.output)}")
     print(json.dumps(document) if options.json else render(document))
     return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
 
 
-def _measurements(
-    installation: VppInstallation, options: argparse.Namespace
-) -> Mapping[str, Callable[[], Iterator[Measurement]]]:
+def _measurements(installation: VppInstallation, options: argparse.Namespace) -> Parts:
     return {
         "restore": lambda: measure_restore(installation, options.bindings, options.repeats),
         "storm": lambda: measure_storm(installation, options.rates, options.repeats),
@@ -80,10 +69,6 @@ def _parse() -> argparse.Namespace:
 
 def _rates(text: str) -> list[int]:
     return sorted(map(int, text.split(",")))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mag.dataplane.base import DataplaneError
 from perf.arguments import count, parts_of
 from perf.control_plane.codec import measure_codec
 from perf.control_plane.core import measure_attach, measure_refresh, measure_refresh_all
@@ -17,6 +15,7 @@ from perf.control_plane.measurement import Measurement
 from perf.control_plane.memory import measure_memory
 from perf.control_plane.report import Document, make_document, render
 from perf.host import describe_host, keep, read_commit
+from perf.parts import Parts, measure_parts, say
 
 EXIT_OK: Final = 0
 EXIT_TARGET_MISSED: Final = 1
@@ -28,7 +27,7 @@ def main() -> int:
     """0: all targets met. 1: one was not, or could not be measured."""
     options = _parse()
     document = _measure(options)
-    _say(f"raw samples: {keep(document, options.output)}")
+    say(f"raw samples: {keep(document, options.output)}")
     print(json.dumps(document) if options.json else render(document))
     return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
 
@@ -47,18 +46,8 @@ def _parse() -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace) -> Document:
-    results: list[Measurement] = []
-    not_measured: dict[str, str] = {}
     host = describe_host()  # before we load the machine ourselves
-    for part in options.parts:
-        _say(f"measuring {part}")
-        if part == "kernel" and os.geteuid() != 0:
-            not_measured[part] = "network namespaces need root"
-            continue
-        try:
-            results += _measurements(options)[part]()
-        except DataplaneError as error:
-            not_measured[part] = str(error)
+    results, not_measured = measure_parts(options.parts, _measurements(options))
     provenance = {
         "host": host,
         "commit": read_commit(_REPOSITORY),
@@ -70,9 +59,7 @@ def _measure(options: argparse.Namespace) -> Document:
     return make_document(results, not_measured, provenance)
 
 
-def _measurements(
-    options: argparse.Namespace,
-) -> Mapping[str, Callable[[], Iterator[Measurement]]]:
+def _measurements(options: argparse.Namespace) -> Parts:
     return {
         "codec": lambda: measure_codec(options.pairs),
         "attach": lambda: measure_attach(options.attaches, options.repeats),
@@ -85,10 +72,6 @@ def _measurements(
 def _refresh(bindings: int) -> Iterator[Measurement]:
     yield from measure_refresh(bindings)
     yield from measure_refresh_all(bindings)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,14 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from mag.dataplane.base import DataplaneError
 from perf.arguments import count, parts_of
-from perf.control_plane.measurement import Measurement
 from perf.control_plane.report import make_document, render
 from perf.host import describe_host, keep, read_commit
+from perf.parts import Parts, measure_parts, say
 from perf.restart.first_minute import measure_first_minute
 from perf.restart.reload import measure_reload
 from perf.restart.start import measure_start_in_memory, measure_start_on_kernel
@@ -27,18 +24,8 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 def main() -> int:
     """0: all targets met. 1: one was not, or could not be measured."""
     options = _parse()
-    results: list[Measurement] = []
-    not_measured: dict[str, str] = {}
     host = describe_host()  # before we load the machine ourselves
-    for part in options.parts:
-        _say(f"measuring {part}")
-        if part == "kernel" and os.geteuid() != 0:
-            not_measured[part] = "network namespaces need root"
-            continue
-        try:
-            results += _measurements(options)[part]()
-        except (DataplaneError, RuntimeError, TimeoutError) as error:
-            not_measured[part] = str(error) or type(error).__name__
+    results, not_measured = measure_parts(options.parts, _measurements(options))
     provenance = {
         "measurement": "restart",
         "host": host,
@@ -46,7 +33,7 @@ def main() -> int:
         "options": {"bindings": options.bindings, "repeats": options.repeats},
     }
     document = make_document(results, not_measured, provenance)
-    _say(f"raw samples: {keep(document, options.output)}")
+    say(f"raw samples: {keep(document, options.output)}")
     print(json.dumps(document) if options.json else render(document))
     return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
 
@@ -62,9 +49,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measurements(
-    options: argparse.Namespace,
-) -> Mapping[str, Callable[[], Iterator[Measurement]]]:
+def _measurements(options: argparse.Namespace) -> Parts:
     return {
         "storm": lambda: measure_storm(options.bindings, options.journal_folder),
         "memory": lambda: measure_start_in_memory(options.bindings, options.repeats),
@@ -72,10 +57,6 @@ def _measurements(
         "first-minute": lambda: measure_first_minute(options.bindings),
         "reload": lambda: measure_reload(options.bindings),
     }
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
