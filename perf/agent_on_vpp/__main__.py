@@ -12,8 +12,8 @@ from mag.lab.packet_path.vpp_installation import VppInstallation, find_vpp
 from perf.agent_on_vpp.restore import measure_restore
 from perf.agent_on_vpp.storm import measure_storm
 from perf.arguments import parts_of
-from perf.control_plane.report import make_document, render
-from perf.host import describe_host, keep, read_commit
+from perf.control_plane.report import render
+from perf.host import describe_host, read_commit
 from perf.parts import Parts, measure_parts, say
 
 EXIT_OK: Final = 0
@@ -33,16 +33,14 @@ def main() -> int:
     except LabError as error:
         say(str(error))
         return EXIT_NOT_MEASURED
-    host = describe_host()  # before we load the machine ourselves
-    results, not_measured = measure_parts(options.parts, _measurements(installation, options))
     provenance = {
         "measurement": "agent-on-vpp",
-        "host": host,
+        "host": describe_host(),
         "commit": read_commit(_REPOSITORY),
         "options": {key: getattr(options, key) for key in ("bindings", "rates", "repeats")},
     }
-    document = make_document(results, not_measured, provenance)
-    say(f"raw samples: {keep(document, options.output)}")
+    measurements = _measurements(installation, options)
+    document = measure_parts(options.parts, measurements, provenance, options.output)
     print(json.dumps(document) if options.json else render(document))
     return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
 

@@ -13,9 +13,9 @@ from perf.control_plane.core import measure_attach, measure_refresh, measure_ref
 from perf.control_plane.kernel import measure_kernel
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.memory import measure_memory
-from perf.control_plane.report import Document, make_document, render
-from perf.host import describe_host, keep, read_commit
-from perf.parts import Parts, measure_parts, say
+from perf.control_plane.report import Document, render
+from perf.host import describe_host, read_commit
+from perf.parts import Parts, measure_parts
 
 EXIT_OK: Final = 0
 EXIT_TARGET_MISSED: Final = 1
@@ -27,7 +27,6 @@ def main() -> int:
     """0: all targets met. 1: one was not, or could not be measured."""
     options = _parse()
     document = _measure(options)
-    say(f"raw samples: {keep(document, options.output)}")
     print(json.dumps(document) if options.json else render(document))
     return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
 
@@ -46,17 +45,15 @@ def _parse() -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace) -> Document:
-    host = describe_host()  # before we load the machine ourselves
-    results, not_measured = measure_parts(options.parts, _measurements(options))
     provenance = {
-        "host": host,
+        "host": describe_host(),
         "commit": read_commit(_REPOSITORY),
         "options": {
             key: getattr(options, key)
             for key in ("bindings", "attaches", "kernel_bindings", "pairs", "repeats")
         },
     }
-    return make_document(results, not_measured, provenance)
+    return measure_parts(options.parts, _measurements(options), provenance, options.output)
 
 
 def _measurements(options: argparse.Namespace) -> Parts:

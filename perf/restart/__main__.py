@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from perf.arguments import count, parts_of
-from perf.control_plane.report import make_document, render
-from perf.host import describe_host, keep, read_commit
-from perf.parts import Parts, measure_parts, say
+from perf.control_plane.report import render
+from perf.host import describe_host, read_commit
+from perf.parts import Parts, measure_parts
 from perf.restart.first_minute import measure_first_minute
 from perf.restart.reload import measure_reload
 from perf.restart.start import measure_start_in_memory, measure_start_on_kernel
@@ -24,16 +24,13 @@ _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 def main() -> int:
     """0: all targets met. 1: one was not, or could not be measured."""
     options = _parse()
-    host = describe_host()  # before we load the machine ourselves
-    results, not_measured = measure_parts(options.parts, _measurements(options))
     provenance = {
         "measurement": "restart",
-        "host": host,
+        "host": describe_host(),
         "commit": read_commit(_REPOSITORY),
         "options": {"bindings": options.bindings, "repeats": options.repeats},
     }
-    document = make_document(results, not_measured, provenance)
-    say(f"raw samples: {keep(document, options.output)}")
+    document = measure_parts(options.parts, _measurements(options), provenance, options.output)
     print(json.dumps(document) if options.json else render(document))
     return EXIT_OK if document["ok"] else EXIT_TARGET_MISSED
 

@@ -6,6 +6,9 @@ import time
 
 import pytest
 from perf.arguments import count, parts_of
+from perf.control_plane.measurement import Measurement
+from perf.host import describe_host
+from perf.parts import NOT_DONE, measure_parts
 from perf.restart import __main__ as command
 from perf.restart.first_minute import measure_first_minute
 from perf.restart.life import IN_MEMORY, RememberingDataplane, attach, live
@@ -72,6 +75,22 @@ def test_storm_is_written_and_kept_as_a_document(monkeypatch, tmp_path):
     found = {each["name"]: each["median"] for each in document["results"]}
     assert found["journal_octets_per_binding"] > 100
     assert found["journal_rows_per_s"] > 0
+
+
+def test_run_that_is_ended_leaves_the_parts_it_had_done(tmp_path):
+    def ended():
+        raise KeyboardInterrupt
+        yield
+
+    parts = {"first": lambda: iter([Measurement("x", "s", [1.0])]), "second": ended, "third": ended}
+    provenance = {"measurement": "restart", "host": describe_host()}
+    with pytest.raises(KeyboardInterrupt):
+        measure_parts(parts, parts, provenance, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    document = json.loads(kept.read_text())
+    assert [each["name"] for each in document["results"]] == ["x"]
+    assert document["not_measured"] == {"second": NOT_DONE, "third": NOT_DONE}
+    assert not document["ok"]
 
 
 def test_arguments_that_mean_nothing_are_refused():
