@@ -364,7 +364,7 @@ async def test_packet_path_that_something_else_has_emptied_is_put_back_at_the_fi
 async def test_link_monitor_that_fails_is_started_again(
     world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mag.daemon.gateway.LINK_MONITOR_RETRY_S", 0.0)
+    monkeypatch.setattr("mag.daemon.link_watch.LINK_MONITOR_RETRY_S", 0.0)
     world.link_failures = [OSError("no buffer space")]
     async with running(world):
         await attached(world)
@@ -655,7 +655,7 @@ async def test_nobody_pays_for_entries_that_nobody_sees(
 ) -> None:
     """Of each message there is one, and most are for whoever debugs or watches."""
     told: list[str] = []
-    monkeypatch.setattr(gateway, "note", lambda entry: told.append(entry.name))
+    monkeypatch.setattr(gateway.log, "note", lambda entry: told.append(entry.name))
     await attached(world)
     assert told == ["tunnel_wanted", "binding_established", "forwarding_installed"]
     told.clear()
@@ -676,7 +676,7 @@ async def test_monitor_is_told_what_happens(
     world.ports["access1"].frame(MN1_MAC)
     told = [(await first)["event"], (await anext(events))["event"]]
     assert told == ["attachment_detected", "proxy_binding_update_sent"]
-    gateway.stream.close()
+    gateway.log.stream.close()
     assert all([entry["at"] async for entry in events])  # it comes to its end
 
 

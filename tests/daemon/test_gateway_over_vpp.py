@@ -169,11 +169,11 @@ async def monitored(gateway: Gateway) -> AsyncIterator[list[str]]:
     told: list[str] = []
 
     async def watch() -> None:
-        async for entry in gateway.stream.watch():
+        async for entry in gateway.log.stream.watch():
             told.append(entry["event"])
 
     task = asyncio.create_task(watch())
-    await eventually(lambda: gateway.stream.is_watched)
+    await eventually(lambda: gateway.log.stream.is_watched)
     try:
         yield told
     finally:

@@ -78,9 +78,9 @@ class Life:
             yield gateway
         finally:
             if killed:
-                for task in (*gateway._background, gateway._link_watch):
-                    if task is not None:
-                        task.cancel()
+                for task in gateway._background:
+                    task.cancel()
+                gateway.link_watch.close()
                 gateway.pump.close()
                 gateway.transport.close()
             else:

@@ -237,7 +237,7 @@ class Control:
 
     def events(self) -> AsyncIterator[Document]:
         """Everything that happens from now on."""
-        return self._gateway.stream.watch()
+        return self._gateway.log.stream.watch()
 
     def _end(self, selector: NodeSelector, *, is_on_link: bool) -> list[Document]:
         entries = self._select(selector)

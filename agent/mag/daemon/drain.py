@@ -33,7 +33,7 @@ class Drain:
             self._rate_per_s = rate_per_s
             self._sessions = len(gateway.core.binding_update_list)
             facts = {"sessions": self._sessions, "rate_per_s": rate_per_s}
-            gateway.note(LogEntry("drain_began", Level.WARNING, facts))
+            gateway.log.note(LogEntry("drain_began", Level.WARNING, facts))
             await self._dismiss_all(rate_per_s)
         return self.status()
 
@@ -61,7 +61,7 @@ class Drain:
         gateway.pump.wake()
         status = self.status()
         facts = {"remaining": status["remaining"]}
-        gateway.note(LogEntry("drain_cancelled", Level.WARNING, facts))
+        gateway.log.note(LogEntry("drain_cancelled", Level.WARNING, facts))
         return status
 
     def status(self) -> Document:

@@ -16,17 +16,18 @@ from collections.abc import (
 )
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv6Address
-from typing import Any, Final
-
-import structlog
+from typing import Any
 
 from mag.config.domain import domain_digest, domain_variables
 from mag.config.model import Configuration, ShutdownPolicy
+from mag.daemon.advertiser import Advertiser
 from mag.daemon.attachments import Attachments
 from mag.daemon.clock_watch import ClockState, ClockWatch
 from mag.daemon.forwarding import Forwarding
+from mag.daemon.gateway_log import GatewayLog
 from mag.daemon.histories import Histories
 from mag.daemon.link_reset import LinkReset
+from mag.daemon.link_watch import LinkWatch
 from mag.daemon.node_waker import NodeWaker
 from mag.daemon.packet_path_watch import PacketPathWatch
 from mag.daemon.presence import IdleTime, PresenceProber
@@ -35,7 +36,6 @@ from mag.daemon.remembering import remembered
 from mag.dataplane.base import (
     AccessLink,
     Dataplane,
-    DataplaneError,
     Disturbance,
     Ensure,
     MobileNodeForwarding,
@@ -60,30 +60,17 @@ from mag.protocol.events import (
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration import LossReason
 from mag.protocol.stored_state import StoredState
-from mag.services import router_advertisement
-from mag.services.access_link import AccessLinkError, AccessLinkPort
+from mag.services.access_link import AccessLinkPort
 from mag.services.event_log import (
     Level,
     LogEntry,
-    MobileNodeIdentifierForm,
-    binding_facts,
-    describe,
-    is_at_least,
-    level_of,
-    obscured,
 )
-from mag.services.event_stream import EventStream
 from mag.services.journal.base import Journal, NoJournal
 from mag.services.link_monitor import LinkState
-from mag.services.log_limiter import LogLimiter
 from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
 from mag.services.system_clock import ClockReading, read_system_clock
-
-LINK_MONITOR_RETRY_S: Final = 1.0
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +124,6 @@ class Gateway:
         self.dataplane = adapters.dataplane
         self.transport = adapters.transport
         self.started_at = time.time()
-        self.stream = EventStream()
         self.histories = Histories()
         self.reloads: Counter[str] = Counter()
         """Taken and refused, of the configuration file."""
@@ -147,20 +133,14 @@ class Gateway:
         """Those that take nodes; one that is being given up has its port only."""
         self.policy = adapters.policy
         self.make_port = adapters.make_port
-        self._link_states = adapters.link_states
         self._keep_connected = adapters.keep_connected
         self._tasks = tasks
         self._background: list[asyncio.Task[None]] = []
-        self._link_watch: asyncio.Task[None] | None = None
-        self._last_link_states: dict[str, LinkState] = {}
         self.on_binding_lost: Callable[[Binding, LossReason], None] = lambda binding, reason: None
         """Told of every binding that has gone."""
-        self._limiter = LogLimiter()
-        self.mn_id_form = MobileNodeIdentifierForm(configuration.log.mn_id)
         self.tunnel_mtus = {
             lma.address: lma.tunnel_mtu_octets for lma in configuration.lmas.values()
         }
-        self._access_mtus: dict[str, int] = {}
         self._list_is_empty = asyncio.Event()
         self.is_open = asyncio.Event()
         """Set once it serves."""
@@ -170,6 +150,7 @@ class Gateway:
         self._earlier = earlier
         self.journal: Journal = journal or NoJournal()
         self.pump = Pump(core, adapters.transport, self.journal, self._dispatch)
+        self.log = GatewayLog(configuration.log, lma_names=self.lma_names, now=self.pump.now)
         self.reconciler = Reconciler(adapters.dataplane)
         self.forwarding = Forwarding(
             self.reconciler,
@@ -179,14 +160,14 @@ class Gateway:
             on_ready=self._forwarding_ready,
             rebuild=adapters.dataplane.rebuild,
             written=self.journal.written,
-            note=self.note,
+            note=self.log.note,
         )
         self.packet_path_watch = PacketPathWatch(
             losses=self.reconciler.losses,
             disturbances=adapters.disturbances,
             interval_s=lambda: self.configuration.dataplane.verify_interval_s,
             doubt=self.forwarding.doubt,
-            note=self.note,
+            note=self.log.note,
         )
         self.attachments = Attachments(
             core=core,
@@ -194,15 +175,35 @@ class Gateway:
             policy=adapters.policy,
             ports=self.ports,
             links=self.links,
-            note=self.note,
+            note=self.log.note,
             on_refusal=self.histories.refused,
             tasks=tasks,
         )
         self.waker = NodeWaker(
             core=core, attachments=self.attachments, ports=self.ports, links=self.links
         )
+        self.link_watch = LinkWatch(
+            adapters.link_states,
+            ports=self.ports,
+            attachments=self.attachments,
+            waker=self.waker,
+            doubt=self.forwarding.doubt,
+            note=self.log.note,
+            tasks=tasks,
+        )
+        self.advertiser = Advertiser(
+            settings=lambda: core.settings,
+            tunnel_mtus=self.tunnel_mtus,
+            access_mtu_octets=self.link_watch.mtu_octets,
+            ports=self.ports,
+            lma_names=self.lma_names,
+            log=self.log,
+        )
         self.link_reset = LinkReset(
-            links=self.links, is_up=self._is_link_up, set_up=self._set_link_up, note=self.note
+            links=self.links,
+            is_up=self.link_watch.is_up,
+            set_up=self._set_link_up,
+            note=self.log.note,
         )
         self.presence = PresenceProber(
             core=core,
@@ -212,7 +213,7 @@ class Gateway:
             tasks=tasks,
         )
         self.clock = ClockWatch(
-            adapters.read_clock, configuration.protocol, note=self.note, tell=self._clock_is
+            adapters.read_clock, configuration.protocol, note=self.log.note, tell=self._clock_is
         )
         self.metrics = Metrics(
             Sources(
@@ -242,7 +243,7 @@ class Gateway:
         await self.dataplane.open()
         self._has_dataplane = True
         for what in (await self.dataplane.status()).missing:
-            self.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
+            self.log.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
         for name in self.ports:
             self.forwarding.want_link(self.access_link(name))
         self.transport.open(self._receive_message, self._receive_error)
@@ -266,10 +267,10 @@ class Gateway:
                 watch.look_now_and_then(),
             )
         ]
-        self.watch_links()
+        self.link_watch.open()
         self.clock.open()
         if self._keep_connected is not None:
-            restoring = self._keep_connected(self._resync, self.note)
+            restoring = self._keep_connected(self._resync, self.log.note)
             self._background.append(self._tasks.create_task(restoring))
         self.is_open.set()
 
@@ -282,7 +283,7 @@ class Gateway:
         counts = self.core.restore(bindings, counters, self.pump.now(), time.time())
         self.pump.run()
         if bindings:
-            self.note(LogEntry("bindings_restored", Level.INFO, asdict(counts)))
+            self.log.note(LogEntry("bindings_restored", Level.INFO, asdict(counts)))
 
     async def _take_over_packet_path(self) -> None:
         """What is there and equal stays as it is, what is missing is added, the rest removed.
@@ -296,7 +297,7 @@ class Gateway:
                 raise outcome.error
         changes = _changes(outcomes)
         if any(changes.values()):
-            self.note(LogEntry("packet_path_changed", Level.WARNING, changes))
+            self.log.note(LogEntry("packet_path_changed", Level.WARNING, changes))
 
     async def _resync(self) -> None:
         """Make the packet path as it is wanted; what an earlier run of ours left there goes.
@@ -316,7 +317,7 @@ class Gateway:
         is_kept = self._is_kept()
         self.attachments.close()
         async with contextlib.AsyncExitStack() as whatever_happens:
-            whatever_happens.callback(self.stream.close)
+            whatever_happens.callback(self.log.stream.close)
             remove = self._has_dataplane and not is_kept
             whatever_happens.push_async_callback(self.dataplane.close, remove=remove)
             whatever_happens.callback(self.transport.close)
@@ -328,9 +329,9 @@ class Gateway:
             whatever_happens.callback(self.waker.close)
             for port in self.ports.values():
                 whatever_happens.callback(port.close)
-            for task in (*self._background, self._link_watch):
-                if task is not None:
-                    whatever_happens.callback(task.cancel)
+            whatever_happens.callback(self.link_watch.close)
+            for task in self._background:
+                whatever_happens.callback(task.cancel)
             if not is_kept:
                 await self._end_all_bindings(shutdown.timeout_s)
 
@@ -339,24 +340,6 @@ class Gateway:
         if self.is_open.is_set():
             return self.configuration.shutdown.policy is ShutdownPolicy.KEEP
         return self._earlier is not None and bool(self._earlier.bindings)
-
-    def _tell_of(self, event: Event) -> None:
-        if self._is_of_interest(level_of(event)):
-            self.note(describe(event, self.lma_names))
-
-    def _is_of_interest(self, level: Level) -> bool:
-        """Whether anybody would see an entry; most of those about every message nobody does."""
-        return self.stream.is_watched or is_at_least(level, self.configuration.log.level)
-
-    def note(self, entry: LogEntry) -> None:
-        """Write to the log and tell whoever watches."""
-        if self.stream.is_watched:
-            self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
-        if not is_at_least(entry.level, self.configuration.log.level):
-            return
-        if (admitted := self._limiter.admit(entry, self.pump.now())) is not None:
-            shown = obscured(admitted, self.mn_id_form)
-            getattr(_log, shown.level.value)(shown.name, **shown.facts)
 
     # Inputs
 
@@ -390,15 +373,9 @@ class Gateway:
     def forget_link(self, interface: str) -> None:
         """Serve nobody on an access link any more; its sessions have ended."""
         self.ports.pop(interface).close()
-        self._last_link_states.pop(interface, None)
-        self._access_mtus.pop(interface, None)
+        self.link_watch.forget(interface)
         self.forwarding.unwant_link(self.access_link(interface))
-        self.note(LogEntry("access_link_removed", Level.INFO, {"access_interface": interface}))
-
-    def _is_link_up(self, interface: str) -> bool:
-        """As far as its states have been told."""
-        state = self._last_link_states.get(interface)
-        return state is None or state.is_up
+        self.log.note(LogEntry("access_link_removed", Level.INFO, {"access_interface": interface}))
 
     def _set_link_up(self, interface: str, is_up: bool) -> None:
         link = self.access_link(interface)
@@ -406,48 +383,10 @@ class Gateway:
             link = replace(link, gateway_link_local_address=IPv6Address("::"), is_up=False)
         self.forwarding.want_link(link)
 
-    def watch_links(self) -> None:
-        """Hear of the states of all links, from now on of those too that were not there before."""
-        if self._link_watch is not None:
-            self._link_watch.cancel()
-        self._link_watch = self._tasks.create_task(self._watch_links())
-
-    async def _watch_links(self) -> None:
-        last = self._last_link_states
-        while True:
-            try:
-                async for state in self._link_states(self.ports.keys()):
-                    if state.interface in self.ports and last.get(state.interface) != state:
-                        self._link_changed(state, last.get(state.interface))
-                        last[state.interface] = state
-            except (OSError, DataplaneError) as error:
-                _log.error("link_monitor_failed", reason=str(error))
-            await asyncio.sleep(LINK_MONITOR_RETRY_S)
-
-    def _link_changed(self, state: LinkState, before: LinkState | None) -> None:
-        self._access_mtus[state.interface] = state.mtu_octets
-        facts = {"access_interface": state.interface}
-        if not state.is_up:
-            self.note(LogEntry("access_link_down", Level.WARNING, facts))
-            self.attachments.link_down(state.interface)
-        elif before is not None and (not before.is_up or before.index != state.index):
-            self.note(LogEntry("access_link_up", Level.INFO, facts))
-            self._link_is_back(state.interface)
-
-    def _link_is_back(self, interface: str) -> None:
-        """With the link went our addresses on it; with an interface that was made anew, all."""
-        try:
-            self.ports[interface].reopen()
-        except AccessLinkError as error:  # it is gone again; its return will be told
-            _log.error("access_link_failed", reason=str(error))
-            return
-        self.forwarding.doubt()
-        self.waker.wake(interface)
-
     # Effects
 
     def _dispatch(self, event: Event) -> None:
-        self._tell_of(event)
+        self.log.tell_of(event)
         self.histories.take(event, time.time())
         self.link_reset.take(event)
         match event:
@@ -463,9 +402,9 @@ class Gateway:
                 self.metrics.setup_seconds.observe(setup_s)
                 self.attachments.settled(binding.binding_id)
             case AdvertisePrefixes() as due:
-                self._advertise(due)
+                self.advertiser.advertise(due)
             case WithdrawPrefixes() as withdrawal:
-                self._withdraw(withdrawal)
+                self.advertiser.withdraw(withdrawal)
             case ProbeNode() | DetectDuplicateAddress() as question:
                 self.presence.ask(question)
             case BindingLost(binding, reason):
@@ -494,30 +433,6 @@ class Gateway:
                 self.waker.wake(link, address)
         self.attachments.settled(binding.binding_id)
         self.on_binding_lost(binding, reason)
-
-    def _advertise(self, due: AdvertisePrefixes) -> None:
-        binding = due.binding
-        tunnel_mtu = self.tunnel_mtus[binding.lma_address]
-        packet = router_advertisement.advertisement(
-            self.core.settings,
-            due,
-            tunnel_mtu_octets=tunnel_mtu,
-            access_mtu_octets=self._access_mtus.get(binding.access_interface, tunnel_mtu),
-        )
-        self._send_to_node(binding, packet, "router_advertisement")
-
-    def _withdraw(self, withdrawal: WithdrawPrefixes) -> None:
-        packet = router_advertisement.withdrawal(self.core.settings, withdrawal)
-        self._send_to_node(withdrawal.binding, packet, "prefix_withdrawal")
-
-    def _send_to_node(self, binding: Binding, packet: bytes, what: str) -> None:
-        port = self.ports.get(binding.access_interface)
-        if port is None:  # a repetition for a link that has been given up
-            return
-        is_sent = port.send(packet, binding.mn_link_layer_id)
-        name, level = ("sent", Level.DEBUG) if is_sent else ("not_sent", Level.WARNING)
-        if self._is_of_interest(level):
-            self.note(LogEntry(f"{what}_{name}", level, binding_facts(binding, self.lma_names)))
 
     async def _end_all_bindings(self, timeout_s: float) -> None:
         """De-register every node; what the LMAs have not answered in time is ended without them."""

@@ -27,7 +27,7 @@ def clear_held(gateway: Gateway, request: ClearHeldRequest) -> Document:
         bindings += 1
     gateway.pump.wake()
     facts = {"bindings": bindings, "nodes": len(place_of), "rate_per_s": request.rate_per_s}
-    gateway.note(LogEntry("holds_being_cleared", Level.WARNING, facts))
+    gateway.log.note(LogEntry("holds_being_cleared", Level.WARNING, facts))
     return dict(facts)
 
 

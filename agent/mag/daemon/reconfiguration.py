@@ -20,7 +20,6 @@ from mag.protocol.events import Binding
 from mag.protocol.registration import LossReason
 from mag.protocol.turns import Turns
 from mag.services.access_link import AccessLinkError, AccessLinkPort
-from mag.services.event_log import MobileNodeIdentifierForm
 from mag.services.log_setup import configure_logging
 from mag.steps import in_steps
 
@@ -151,11 +150,11 @@ class Reconfiguration:
                 continue
             if gateway.core.peers[lma.address].serving_bindings:
                 gateway.forwarding.want_tunnel(lma.address)
-        gateway.mn_id_form = MobileNodeIdentifierForm(new.log.mn_id)
+        gateway.log.reconfigure(new.log)
         if (old.log.level, old.log.format) != (new.log.level, new.log.format):
             configure_logging(new.log.level, new.log.format)
         if old.access_links.keys() != new.access_links.keys():
-            gateway.watch_links()
+            gateway.link_watch.open()
         if (old.policy, old.access_links) != (new.policy, new.access_links):
             gateway.attachments.look_again()
             for interface in new.access_links:

@@ -59,7 +59,7 @@ class Reload:
             except ControlError as error:
                 self._gateway.reloads["refused"] += 1
                 facts = {"file": str(self.file), "reason": str(error)}
-                self._gateway.note(LogEntry("reload_refused", Level.ERROR, facts))
+                self._gateway.log.note(LogEntry("reload_refused", Level.ERROR, facts))
                 raise
             self._gateway.reloads["applied"] += 1
             self._log(changes, effects)
@@ -80,7 +80,7 @@ class Reload:
 
     def _log(self, changes: tuple[Change, ...], effects: list[SessionEffects]) -> None:
         """One line for each change and one for the whole: the cause of what follows."""
-        note = self._gateway.note
+        note = self._gateway.log.note
         for change in changes:
             facts: Facts = {"path": change.path, "kind": change.kind.value}
             note(LogEntry("configuration_changed", Level.INFO, facts))

@@ -129,9 +129,9 @@ async def _serve_alone(gateway: Gateway, api: AdminApi, stop: asyncio.Event) -> 
     code = ExitCode.OK
     try:
         await gateway.open()
-        gateway.note(LogEntry("gateway_started", Level.INFO, {"version": __version__}))
+        gateway.log.note(LogEntry("gateway_started", Level.INFO, {"version": __version__}))
         await stop.wait()
-        gateway.note(LogEntry("gateway_stopping", Level.INFO, {}))
+        gateway.log.note(LogEntry("gateway_stopping", Level.INFO, {}))
     except (ClockError, DataplaneError, TransportError, AccessLinkError) as error:
         code = _cannot_start(error)
     finally:

@@ -1,0 +1,65 @@
+"""What happens in one gateway, for its log and for whoever watches."""
+
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address
+
+import structlog
+
+from mag.config.model import LogSection
+from mag.protocol.events import Event
+from mag.services.event_log import (
+    Level,
+    LogEntry,
+    MobileNodeIdentifierForm,
+    describe,
+    is_at_least,
+    level_of,
+    obscured,
+)
+from mag.services.event_stream import EventStream
+from mag.services.log_limiter import LogLimiter
+
+_log = structlog.get_logger()
+
+
+class GatewayLog:
+    """Takes entries and events; what nobody would see is not even put into words."""
+
+    def __init__(
+        self,
+        settings: LogSection,
+        *,
+        lma_names: Mapping[IPv6Address, str],
+        now: Callable[[], float],
+    ) -> None:
+        """lma_names: as they are when something is told. now: monotonic seconds."""
+        self.stream = EventStream()
+        self._lma_names = lma_names
+        self._now = now
+        self._limiter = LogLimiter()
+        self.reconfigure(settings)
+
+    def reconfigure(self, settings: LogSection) -> None:
+        """Write what these settings say, in the form that they say."""
+        self._least = settings.level
+        self._mn_id_form = MobileNodeIdentifierForm(settings.mn_id)
+
+    def is_of_interest(self, level: Level) -> bool:
+        """Whether anybody would see an entry; most of those about every message nobody does."""
+        return self.stream.is_watched or is_at_least(level, self._least)
+
+    def tell_of(self, event: Event) -> None:
+        """Something happened in the core."""
+        if self.is_of_interest(level_of(event)):
+            self.note(describe(event, self._lma_names))
+
+    def note(self, entry: LogEntry) -> None:
+        """Write to the log and tell whoever watches."""
+        if self.stream.is_watched:
+            self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
+        if not is_at_least(entry.level, self._least):
+            return
+        if (admitted := self._limiter.admit(entry, self._now())) is not None:
+            shown = obscured(admitted, self._mn_id_form)
+            getattr(_log, shown.level.value)(shown.name, **shown.facts)
