@@ -141,7 +141,7 @@ def encode_acknowledgement() -> bytes:
 def _common_options() -> tuple[MobilityOption, ...]:
     return (
         MobileNodeIdentifierOption(mn_id(1)),
-        *map(HomeNetworkPrefixOption, _NETWORKS),
+        *map(HomeNetworkPrefixOption.of, _NETWORKS),
         HandoffIndicatorOption(_HANDOFF),
         AccessTechnologyTypeOption(_WIFI),
         TimestampOption(_SECONDS << 16 | 1),

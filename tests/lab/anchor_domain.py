@@ -73,7 +73,7 @@ class Domain:
         clock = self.utc if clock_s is None else clock_s
         options: tuple[MobilityOption, ...] = (
             MobileNodeIdentifierOption(mn_id),
-            *(HomeNetworkPrefixOption(prefix) for prefix in prefixes),
+            *(HomeNetworkPrefixOption.of(prefix) for prefix in prefixes),
             HandoffIndicatorOption(handoff),
             AccessTechnologyTypeOption(4),
             *((MobileNodeLinkLayerIdentifierOption(mac),) if mac else ()),

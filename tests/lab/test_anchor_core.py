@@ -297,7 +297,7 @@ class TestForeignOctets:
 
     def test_request_that_leaves_no_room_for_an_answer_gets_none(self, domain: Domain) -> None:
         """2048 octets of Mobility Header with the handoff indicator missing; the answer has one."""
-        prefixes = tuple(HomeNetworkPrefixOption(FIRST) for _ in range(84))
+        prefixes = tuple(HomeNetworkPrefixOption.of(FIRST) for _ in range(84))
         identifier = MobileNodeIdentifierOption(ALICE)
         update = ProxyBindingUpdate(1, 600, (*prefixes, identifier))
         octets = mobility_header.encode(update, MAG1, LMA)

@@ -69,7 +69,7 @@ class Gateway:
         node = topology.MOBILE_NODES[0]
         options = (
             MobileNodeIdentifierOption(node.mn_id.encode()),
-            HomeNetworkPrefixOption(IPv6Network("::/0")),
+            HomeNetworkPrefixOption.of(IPv6Network("::/0")),
             HandoffIndicatorOption(handoff),
             AccessTechnologyTypeOption(3),
             MobileNodeLinkLayerIdentifierOption(bytes(range(6))),

@@ -293,7 +293,7 @@ def test_rejection_of_the_core_grants_nothing(domain: UnrulyDomain) -> None:
     told(domain, Grant(prefixes=(IPv6Network("2001:db8:9::/64"),)))
     (answer,) = domain.request(MAG1, clock_s=0.0)
     assert answer.status == BindingStatus.TIMESTAMP_MISMATCH
-    assert answer.first(HomeNetworkPrefixOption) == HomeNetworkPrefixOption(IPv6Network("::/0"))
+    assert answer.first(HomeNetworkPrefixOption) == HomeNetworkPrefixOption.of(IPv6Network("::/0"))
 
 
 @pytest.mark.parametrize("fix_checksum", [True, False])

@@ -76,7 +76,7 @@ class FakeLma:
             lifetime_s=update.lifetime_s if lifetime_s is None else lifetime_s,
             options=(
                 *(option for kind in ECHOED for option in update.all(kind)),
-                *map(HomeNetworkPrefixOption, prefixes or self._assign(update)),
+                *map(HomeNetworkPrefixOption.of, prefixes or self._assign(update)),
                 *self._link_local(update),
             ),
         )

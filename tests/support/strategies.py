@@ -90,14 +90,14 @@ option_sets = _option_sets(
     octets(64).map(TimestampOption),
     lifetimes_s.map(BindingRefreshAdviceOption),
     addresses.map(AlternateCareOfAddressOption),
-    prefixes=st.lists(networks.map(HomeNetworkPrefixOption), max_size=3),
+    prefixes=st.lists(networks.map(HomeNetworkPrefixOption.of), max_size=3),
     repeatable=_vendor_options | _unknown_options,
 )
 """What may stand in a message that no rule of sending applies to."""
 
 _requested_prefixes = st.one_of(
-    st.just([HomeNetworkPrefixOption(IPv6Network("::/0"))]),
-    st.lists(assigned_prefixes.map(HomeNetworkPrefixOption), max_size=3),
+    st.just([HomeNetworkPrefixOption.of(IPv6Network("::/0"))]),
+    st.lists(assigned_prefixes.map(HomeNetworkPrefixOption.of), max_size=3),
 )
 
 

@@ -138,7 +138,9 @@ _OPTIONS: Final[Mapping[str, Callable[..., options.MobilityOption]]] = {
     "MobileNodeIdentifierOption": lambda identifier: options.MobileNodeIdentifierOption(
         identifier.encode()
     ),
-    "HomeNetworkPrefixOption": lambda prefix: options.HomeNetworkPrefixOption(IPv6Network(prefix)),
+    "HomeNetworkPrefixOption": lambda prefix: options.HomeNetworkPrefixOption.of(
+        IPv6Network(prefix)
+    ),
     "HandoffIndicatorOption": options.HandoffIndicatorOption,
     "AccessTechnologyTypeOption": options.AccessTechnologyTypeOption,
     "TimestampOption": _timestamp,

@@ -29,11 +29,11 @@ from support.mobility_headers import LMA, MAG, mobility_header
 from support.vectors import vector
 
 PREFIXES = (
-    HomeNetworkPrefixOption(IPv6Network("2001:db8:100:1::/64")),
-    HomeNetworkPrefixOption(IPv6Network("2001:db8:200::/60")),
+    HomeNetworkPrefixOption.of(IPv6Network("2001:db8:100:1::/64")),
+    HomeNetworkPrefixOption.of(IPv6Network("2001:db8:200::/60")),
 )
-ALL_ZERO = HomeNetworkPrefixOption(IPv6Network("::/0"))
-ALL_ZERO_64 = HomeNetworkPrefixOption(IPv6Network("::/64"))
+ALL_ZERO = HomeNetworkPrefixOption.of(IPv6Network("::/0"))
+ALL_ZERO_64 = HomeNetworkPrefixOption.of(IPv6Network("::/64"))
 
 
 def _sent(*options: MobilityOption, lifetime_s: int = 3600) -> ProxyBindingUpdate:

@@ -1,5 +1,6 @@
 """Each mobility option's layout and the walk over them."""
 
+import struct
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -34,10 +35,10 @@ LAYOUTS = {
     "08 01 01": MobileNodeIdentifierOption(b""),
     "13 08 000028af 07 616263": VendorSpecificOption(10415, 7, b"abc"),
     "13 05 00000009 01": VendorSpecificOption(9, 1),
-    "16 12 00 40 20010db8010000010000000000000000": HomeNetworkPrefixOption(
+    "16 12 00 40 20010db8010000010000000000000000": HomeNetworkPrefixOption.of(
         IPv6Network("2001:db8:100:1::/64")
     ),
-    "16 12 00 00 00000000000000000000000000000000": HomeNetworkPrefixOption(IPv6Network("::/0")),
+    "16 12 00 00 00000000000000000000000000000000": HomeNetworkPrefixOption.of(IPv6Network("::/0")),
     "17 02 00 04": HandoffIndicatorOption(4),
     "18 02 00 08": AccessTechnologyTypeOption(8),
     "19 08 0000 02005e100001": MobileNodeLinkLayerIdentifierOption(bytes.fromhex("02005e100001")),
@@ -82,7 +83,7 @@ class TestTolerance:
         """PBA-40: the prefix stands on 8n+5 here, the timestamp on 8n+1."""
         prefix = "1612 0040 20010db8010000010000000000000000"
         assert _received("00" + prefix + "1b08 00006553f1008000 1702 0001 00 1802 0004") == (
-            HomeNetworkPrefixOption(IPv6Network("2001:db8:100:1::/64")),
+            HomeNetworkPrefixOption.of(IPv6Network("2001:db8:100:1::/64")),
             TimestampOption(1700000000 << 16 | 0x8000),
             HandoffIndicatorOption(1),
             AccessTechnologyTypeOption(4),
@@ -113,7 +114,7 @@ class TestTolerance:
 
     def test_host_bits_of_a_prefix_are_cleared(self):
         assert _received("1612 0040 20010db8010000010000000000000001") == (
-            HomeNetworkPrefixOption(IPv6Network("2001:db8:100:1::/64")),
+            HomeNetworkPrefixOption.of(IPv6Network("2001:db8:100:1::/64")),
         )
 
     @pytest.mark.parametrize("length", ["00", "40", "80"])
@@ -124,7 +125,7 @@ class TestTolerance:
         assert option.is_all_zero
 
     def test_assigned_prefix_is_not_all_zero(self):
-        assert not HomeNetworkPrefixOption(IPv6Network("2001:db8::/64")).is_all_zero
+        assert not HomeNetworkPrefixOption.of(IPv6Network("2001:db8::/64")).is_all_zero
 
     @pytest.mark.requirement("PBA-40")
     @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ class TestEncodeOptions:
         """PBU-17: 8n+4, 8n+2 and 8n+6 from the start of the header."""
         octets = encode_options(
             (
-                HomeNetworkPrefixOption(IPv6Network("::/0")),
+                HomeNetworkPrefixOption.of(IPv6Network("::/0")),
                 TimestampOption(0),
                 LinkLocalAddressOption(IPv6Address("::")),
             ),
@@ -258,6 +259,15 @@ class TestEncodeOptions:
     def test_unknown_options_may_repeat(self):
         options = (UnknownOption(200, b"\x01"), UnknownOption(200, b"\x01"))
         assert decode_options(encode_options(options, 0), 0) == options
+
+    @pytest.mark.parametrize(
+        ("network", "prefix_length"),
+        [(0x20010DB8 << 96 | 1, 64), (1, 127), (0, 129), (1 << 128, 64), (-1 << 64, 64)],
+        ids=["host bits", "one host bit", "too long", "too large", "negative"],
+    )
+    def test_number_that_is_no_prefix_raises(self, network: int, prefix_length: int):
+        with pytest.raises((ValueError, struct.error)):
+            HomeNetworkPrefixOption(network, prefix_length).encode()
 
     @pytest.mark.parametrize("interval_s", [2, -4, 262144])
     def test_refresh_advice_that_units_cannot_say_raises_value_error(self, interval_s: int):

@@ -93,7 +93,7 @@ FROM_SCAPY: Mapping[type[Packet], Callable[[Any], MobilityOption]] = {
     MIP6OptAltCoA: lambda p: AlternateCareOfAddressOption(IPv6Address(p.acoa)),
     MIP6OptMNID: lambda p: MobileNodeIdentifierOption(p.id, p.subtype),
     MIP6OptVendorSpecific: lambda p: VendorSpecificOption(p.vendorid, p.subtype, p.data),
-    MIP6OptHomeNetworkPrefix: lambda p: HomeNetworkPrefixOption(
+    MIP6OptHomeNetworkPrefix: lambda p: HomeNetworkPrefixOption.of(
         IPv6Network(f"{p.prefix}/{p.plen}")
     ),
     MIP6OptHandoffIndicator: lambda p: HandoffIndicatorOption(p.hi),

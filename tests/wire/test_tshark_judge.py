@@ -47,8 +47,8 @@ NO_COMPLAINT: Final[dict[str, list[str]]] = {field: [] for field in COMPLAINT_FI
 
 OPTIONS: Final = (
     MobileNodeIdentifierOption(b"mn1@example.net"),
-    HomeNetworkPrefixOption(IPv6Network("2001:db8:100:1::/64")),
-    HomeNetworkPrefixOption(IPv6Network("2001:db8:200::/60")),
+    HomeNetworkPrefixOption.of(IPv6Network("2001:db8:100:1::/64")),
+    HomeNetworkPrefixOption.of(IPv6Network("2001:db8:200::/60")),
     HandoffIndicatorOption(3),
     AccessTechnologyTypeOption(4),
     TimestampOption(1700000000 << 16 | 0x8000),

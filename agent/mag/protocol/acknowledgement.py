@@ -183,11 +183,9 @@ def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: Outstandin
     advice = acknowledgement.first(BindingRefreshAdviceOption)
     link_local = acknowledgement.first(LinkLocalAddressOption)
     is_asked_for = request.link_local_address is not None
-    prefixes = dict.fromkeys(
-        option.prefix for option in acknowledgement.all(HomeNetworkPrefixOption)
-    )
+    options = dict.fromkeys(acknowledgement.all(HomeNetworkPrefixOption))
     return Grant(
-        home_network_prefixes=tuple(prefixes),
+        home_network_prefixes=tuple(option.prefix for option in options),
         lifetime_s=min(acknowledgement.lifetime_s, request.request.lifetime_s),
         refresh_interval_s=advice.refresh_interval_s if advice else None,
         link_local_address=link_local.address if link_local and is_asked_for else None,

@@ -67,7 +67,7 @@ def _options(
 ) -> tuple[MobilityOption, ...]:
     options: list[MobilityOption] = [
         MobileNodeIdentifierOption(entry.mn_id),
-        *map(HomeNetworkPrefixOption, prefixes),
+        *map(HomeNetworkPrefixOption.of, prefixes),
         HandoffIndicatorOption(entry.request.handoff_indicator),
         AccessTechnologyTypeOption(entry.attachment.access_technology_type),
     ]

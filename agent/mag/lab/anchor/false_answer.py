@@ -137,4 +137,4 @@ def _with_prefixes(
 ) -> tuple[MobilityOption, ...]:
     """Other prefixes where they belong, behind the MN-Identifier."""
     rest = tuple(option for option in options if type(option) is not HomeNetworkPrefixOption)
-    return (*rest[:1], *map(HomeNetworkPrefixOption, prefixes), *rest[1:])
+    return (*rest[:1], *map(HomeNetworkPrefixOption.of, prefixes), *rest[1:])

@@ -88,7 +88,7 @@ class RegistrationRequest:
         prefixes = home_network_prefixes or self.home_network_prefixes or (IPv6Network("::/0"),)
         options: list[MobilityOption] = [
             MobileNodeIdentifierOption(self.mn_id),
-            *(HomeNetworkPrefixOption(prefix) for prefix in prefixes),
+            *(HomeNetworkPrefixOption.of(prefix) for prefix in prefixes),
             HandoffIndicatorOption(self.handoff_indicator),
             AccessTechnologyTypeOption(self.access_technology_type),
         ]

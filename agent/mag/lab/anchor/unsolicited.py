@@ -122,7 +122,7 @@ def _announcement(restart_counter: int) -> Heartbeat:
 def _acknowledgement(said: UnsolicitedAcknowledgement) -> ProxyBindingAcknowledgement:
     options = (
         MobileNodeIdentifierOption(said.mn_id),
-        *map(HomeNetworkPrefixOption, said.prefixes),
+        *map(HomeNetworkPrefixOption.of, said.prefixes),
         HandoffIndicatorOption(HandoffIndicator.UNKNOWN),
         AccessTechnologyTypeOption(said.access_technology_type),
     )

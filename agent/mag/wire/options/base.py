@@ -118,10 +118,11 @@ def decode_options(message: bytes, start: int) -> tuple[MobilityOption, ...]:
         if option_type == _PADN:
             continue
         option_class = _registry.get(option_type, UnknownOption)
-        if option_type in seen and not option_class.MAY_REPEAT:
-            raise DuplicateOption(f"option {option_type} at offset {offset}")
-        seen.add(option_type)
-        if after != end and option_class.MUST_BE_LAST:
+        if not option_class.MAY_REPEAT:
+            if option_type in seen:
+                raise DuplicateOption(f"option {option_type} at offset {offset}")
+            seen.add(option_type)
+        if option_class.MUST_BE_LAST and after != end:
             raise MalformedOption(f"option {option_type} must be last, {end - after} octets follow")
         try:
             options.append(option_class.decode(message[offset:after]))

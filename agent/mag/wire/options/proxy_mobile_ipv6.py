@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from mag.wire.iana import MobilityOptionType
 from mag.wire.options.base import MobilityOption, register
+
+ADDRESS_BITS: Final = 128
 
 
 @register
@@ -14,28 +16,44 @@ from mag.wire.options.base import MobilityOption, register
 class HomeNetworkPrefixOption(MobilityOption):
     """A home network prefix of the mobile node (RFC 5213 §8.3)."""
 
-    prefix: IPv6Network
-    """`::` of any length, 0 by preference, asks the LMA to assign; host bits are cleared."""
+    network: int
+    """The prefix as a number of 128 bits, host bits cleared; 0 asks the LMA to assign."""
+    prefix_length: int
+    """In bits; of no meaning where `network` is 0, and 0 by preference."""
 
     TYPE: ClassVar[int] = MobilityOptionType.HOME_NETWORK_PREFIX
     ALIGNMENT: ClassVar[tuple[int, int]] = (8, 4)
     MAY_REPEAT: ClassVar[bool] = True
-    LAYOUT: ClassVar[Struct] = Struct("!BBxB16s")
+    LAYOUT: ClassVar[Struct] = Struct("!BBxBQQ")
+
+    @classmethod
+    def of(cls, prefix: IPv6Network) -> Self:
+        """The option that says this prefix."""
+        return cls(int(prefix.network_address), prefix.prefixlen)
+
+    @property
+    def prefix(self) -> IPv6Network:
+        """Made when it is asked for: it takes longer than to read half of the message."""
+        return IPv6Network((self.network, self.prefix_length))
 
     @property
     def is_all_zero(self) -> bool:
         """The prefix is ALL_ZERO, whatever its length says."""
-        return int(self.prefix.network_address) == 0
+        return self.network == 0
 
     @classmethod
     def decode(cls, octets: bytes) -> Self:
-        _, _, prefix_length, prefix = cls.LAYOUT.unpack(octets)
-        # Each is read from every PBA: an int, and `strict` without its name, take a third less.
-        return cls(IPv6Network((int.from_bytes(prefix), prefix_length), False))
+        _, _, prefix_length, high, low = cls.LAYOUT.unpack(octets)
+        if prefix_length > ADDRESS_BITS:
+            raise ValueError(f"a prefix of {prefix_length} bits")
+        host_bits = ADDRESS_BITS - prefix_length
+        return cls((high << 64 | low) >> host_bits << host_bits, prefix_length)
 
     def encode(self) -> bytes:
-        prefix = self.prefix
-        return self.LAYOUT.pack(self.TYPE, 18, prefix.prefixlen, prefix.network_address.packed)
+        if self.network & (1 << ADDRESS_BITS - self.prefix_length) - 1:
+            raise ValueError(f"host bits behind a prefix of {self.prefix_length} bits")
+        high, low = self.network >> 64, self.network & 0xFFFF_FFFF_FFFF_FFFF
+        return self.LAYOUT.pack(self.TYPE, 18, self.prefix_length, high, low)
 
 
 @register
