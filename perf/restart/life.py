@@ -138,6 +138,9 @@ class RememberingDataplane:
             {each.key: each for each in kept if isinstance(each, MobileNodeForwarding)},
         )
 
+    async def take_stock(self) -> ForwardingState:
+        return await self.dump()
+
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         for operation in operations:
             if isinstance(operation, Ensure):

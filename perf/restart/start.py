@@ -138,7 +138,8 @@ class _Witness:
     def __init__(self, path: Dataplane) -> None:
         self._path = path
         self.open, self.close, self.status = path.open, path.close, path.status
-        self.dump, self.counters = path.dump, path.counters
+        self.dump, self.take_stock = path.dump, path.take_stock
+        self.counters = path.counters
         self.rebuild, self.losses = path.rebuild, path.losses
         self.operations = 0
 

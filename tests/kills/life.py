@@ -92,6 +92,9 @@ class RemoteDataplane:
         state: ForwardingState = self._remote("dump")
         return state
 
+    async def take_stock(self) -> ForwardingState:
+        return await self.dump()
+
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         return [self._remote("operate", operation) for operation in operations]
 

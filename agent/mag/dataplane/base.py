@@ -212,6 +212,9 @@ class Dataplane(Protocol):
     async def dump(self) -> ForwardingState:
         """What of ours is there now, recognised by our marks; never from memory."""
 
+    async def take_stock(self) -> ForwardingState:
+        """Clear away what belongs to no record, such as half of a binding; what is there then."""
+
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out the operations in order, as one batch; one outcome per operation.
 

@@ -165,6 +165,10 @@ class FakeDataplane:
             dict(self._tunnels), dict(self._links), dict(self._nodes), dict(self._addresses)
         )
 
+    async def take_stock(self) -> ForwardingState:
+        """It has no halves of records."""
+        return await self.dump()
+
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out in order; fails operations in the wrong order and those it is told to."""
         await self._may_answer.wait()

@@ -202,7 +202,7 @@ class Reconciler:
     async def resync(self) -> tuple[Outcome, ...]:
         """Dump what is there and apply the whole difference. Raises DataplaneError."""
         async with self._lock:
-            found = await self._dataplane.dump()
+            found = await self._dataplane.take_stock()
             self._actual = dict(_items(found))
             self._uncertain.clear()
             # Until it has been looked at, nothing counts as settled.

@@ -28,7 +28,7 @@ def test_binding_with_local_routing_has_an_element_more_for_each_prefix() -> Non
     local = replace(ALICE, local_routing=True)
     assert list(filter_table.elements_of(local)) == [UP, DOWN, LOCAL]
     assert filter_table.length_of(LOCAL) == 64
-    assert filter_table.is_of_binding(LOCAL)
+    assert filter_table.is_of_bindings(LOCAL.set_name)
     changes = element_changes([Ensure(ALICE, replaces=local)])
     assert list(changes.deleted) == [LOCAL]
 

@@ -229,11 +229,14 @@ async def test_what_a_stranger_destroyed_is_there_again_after_open_and_resync(
     assert await reconciler.resync() == ()
 
 
-async def test_leftovers_of_no_binding_are_gone_after_open(bound: KernelBench) -> None:
+async def test_leftovers_of_no_binding_are_gone_once_stock_is_taken(bound: KernelBench) -> None:
     """Half of a binding, as after a kill between two messages."""
     in_namespace(bound.gateway, _delete_downlink_routes)
+    before = snapshot(bound.gateway)
     await bound.dataplane.open()
     assert (await bound.dataplane.dump()).mobile_nodes == {}
+    assert snapshot(bound.gateway)["neighbors"] == before["neighbors"]
+    assert (await bound.dataplane.take_stock()).mobile_nodes == {}
     after = snapshot(bound.gateway)
     assert not any(str(ALICE.home_network_prefixes[0][0]) in row for row in after["routes"])
     assert not any("fe80:6d61" in row for row in after["neighbors"])

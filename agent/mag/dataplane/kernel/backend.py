@@ -51,10 +51,10 @@ class KernelDataplane:
         self._tables = layout.RoutingTables(table_base)
 
     async def open(self) -> None:
-        """Check the machine, build what all bindings share, learn what is there.
+        """Check the machine, build what all bindings share, learn what of it is there.
 
-        On a layout that is there already no packet is disturbed; what belongs to no binding is
-        cleared away. Raises DataplaneError before anything is changed if the machine is unfit.
+        On a layout that is there already no packet is disturbed. Raises DataplaneError before
+        anything is changed if the machine is unfit.
         """
         await self._on_path(KernelPacketPath.open)
 
@@ -106,6 +106,10 @@ class KernelDataplane:
     async def dump(self) -> ForwardingState:
         """What is there, read from the kernel."""
         return await self._on_path(KernelPacketPath.dump)
+
+    async def take_stock(self) -> ForwardingState:
+        """The same, after halves of bindings have been deleted."""
+        return await self._on_path(KernelPacketPath.take_stock)
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out in order; bindings next to each other go as one bulk."""

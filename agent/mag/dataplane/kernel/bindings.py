@@ -1,6 +1,6 @@
 """Forwarding of bindings: programmed in bulk, and read back from the kernel alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
@@ -14,15 +14,15 @@ from mag.dataplane.kernel.binding_batch import (
     element_changes,
 )
 from mag.dataplane.kernel.filter_sets import FilterSets
-from mag.dataplane.kernel.filter_table import Element, elements_of
+from mag.dataplane.kernel.filter_table import Element, elements_of, is_of_bindings
 from mag.dataplane.kernel.layout import RoutingTables, binding_neighbor, binding_of_neighbor
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel
 from mag.dataplane.kernel.route_decoder import (
     BindingNeighbor,
     BindingRoute,
     PackedPrefix,
-    decode_neighbor,
-    decode_route,
+    decode_neighbors,
+    decode_routes,
 )
 
 _BATCH_OPERATIONS: Final = 2000
@@ -96,19 +96,24 @@ class Bindings:
             except DataplaneError as error:
                 yield position, error
 
-    def present(self, devices: Devices, elements: frozenset[Element]) -> FoundBindings:
+    def present(
+        self,
+        devices: Devices,
+        elements: Mapping[str, Collection[bytes]],
+        known: Mapping[int, MobileNodeForwarding],
+    ) -> FoundBindings:
         """Rebuild the records.
 
-        devices: every interface of the machine by name, every tunnel.
-        elements: what the filter sets have.
+        devices: every interface of the machine by name, every tunnel. elements: what the filter
+        sets have. known: records that are likely to be found; equal ones are given back.
         """
         downlink = self._routes(self._tables.downlink)
         uplink = {route.prefix: route for route in self._routes(self._tables.uplink)}
         local = {route.prefix: route for route in self._routes(self._tables.local_routing)}
         neighbors = {
             (neighbor.binding_id, neighbor.ifindex): neighbor
-            for body in self._channel.dump(route_encoder.neighbor_dump())
-            if (neighbor := decode_neighbor(body)) is not None
+            for run in self._channel.dump_runs(route_encoder.neighbor_dump())
+            for neighbor in decode_neighbors(run)
         }
         found = _Found(
             uplink,
@@ -116,36 +121,27 @@ class Bindings:
             neighbors,
             {ifindex: name for name, ifindex in devices.interfaces.items()},
             {ifindex: lma for lma, ifindex in devices.tunnels.items()},
+            known,
         )
-        records = {
-            binding_id: found.record(binding_id, routes)
-            for binding_id, routes in _by_binding(downlink).items()
-        }
-        expected = self._expected_elements(records)
-        complete = {
-            key: record
-            if elements.issuperset(expected.get(key, ()))
-            else replace(record, mn_link_layer_address=b"")
-            for key, record in records.items()
-        }
+        unclaimed = {name: set(keys) for name, keys in elements.items() if is_of_bindings(name)}
+        has_filters = self._filter_sets is not None
+        records: dict[int, MobileNodeForwarding] = {}
+        for binding_id, routes in _by_binding(downlink).items():
+            record = found.record(binding_id, routes)
+            if has_filters and not _claim(unclaimed, record):
+                record = replace(record, mn_link_layer_address=b"")
+            records[binding_id] = record
         return FoundBindings(
-            records=complete,
+            records=records,
             leftover_messages=[
                 *self._stray_uplink(uplink, {route.prefix for route in downlink}),
-                *self._stray_local(local, set(downlink)),
+                *self._stray_local(local, downlink),
                 *_stray_neighbors(neighbors, records, devices),
             ],
-            leftover_elements=list(
-                elements.difference(element for members in expected.values() for element in members)
-            ),
+            leftover_elements=[
+                Element(name, key) for name, keys in unclaimed.items() for key in keys
+            ],
         )
-
-    def _expected_elements(
-        self, records: Mapping[int, MobileNodeForwarding]
-    ) -> dict[int, tuple[Element, ...]]:
-        if self._filter_sets is None:
-            return {}
-        return {key: tuple(elements_of(record)) for key, record in records.items()}
 
     def remove_leftovers(self, found: FoundBindings) -> None:
         """Delete what belongs to no record; what is gone meanwhile is no error."""
@@ -156,8 +152,8 @@ class Bindings:
     def _routes(self, table: int) -> list[BindingRoute]:
         return [
             route
-            for body in self._channel.dump(route_encoder.route_dump(table))
-            if (route := decode_route(body)) is not None
+            for run in self._channel.dump_runs(route_encoder.route_dump(table))
+            for route in decode_routes(run)
         ]
 
     def _stray_uplink(
@@ -173,10 +169,11 @@ class Bindings:
                 )
 
     def _stray_local(
-        self, local: Mapping[PackedPrefix, BindingRoute], downlink: set[BindingRoute]
+        self, local: Mapping[PackedPrefix, BindingRoute], downlink: Sequence[BindingRoute]
     ) -> Iterator[bytes]:
+        rightful = {route for route in downlink if route.prefix in local}
         for prefix, route in local.items():
-            if route not in downlink:
+            if route not in rightful:
                 yield route_encoder.downlink_route(
                     prefix.network(),
                     table=self._tables.local_routing,
@@ -195,30 +192,53 @@ class _Found:
     neighbors: Mapping[tuple[int, int], BindingNeighbor]
     interfaces: Mapping[int, str]
     lmas: Mapping[int, IPv6Address]
+    known: Mapping[int, MobileNodeForwarding]
 
     def record(self, binding_id: int, downlink: Sequence[BindingRoute]) -> MobileNodeForwarding:
         """The binding whose downlink routes these are."""
+        known = self.known.get(binding_id)
         access = {route.ifindex for route in downlink}
         neighbor = self.neighbors.get((binding_id, min(access))) if len(access) == 1 else None
         local = {self.local.get(route.prefix) == route for route in downlink}
         is_whole = neighbor is not None and len(local) == 1
         lmas = {self._lma(route.prefix) for route in downlink}
-        return MobileNodeForwarding(
+        record = MobileNodeForwarding(
             binding_id=binding_id,
-            home_network_prefixes=_networks(downlink),
+            home_network_prefixes=_networks(downlink, known),
             access_interface=self.interfaces.get(min(access), ""),
             mn_link_layer_address=neighbor.link_layer_address if neighbor and is_whole else b"",
             lma_address=lmas.pop() if len(lmas) == 1 else _UNSPECIFIED,
             local_routing=True in local,
         )
+        return known if record == known else record
 
     def _lma(self, prefix: PackedPrefix) -> IPv6Address:
         route = self.uplink.get(prefix)
         return self.lmas.get(route.ifindex, _UNSPECIFIED) if route else _UNSPECIFIED
 
 
-def _networks(downlink: Sequence[BindingRoute]) -> tuple[IPv6Network, ...]:
-    return tuple(prefix.network() for prefix in sorted(route.prefix for route in downlink))
+def _networks(
+    downlink: Sequence[BindingRoute], known: MobileNodeForwarding | None
+) -> tuple[IPv6Network, ...]:
+    """In order; those that are known are not made again, which takes longer than all the rest."""
+    prefixes = sorted(route.prefix for route in downlink)
+    if known is not None and prefixes == [
+        (prefix.network_address.packed, prefix.prefixlen) for prefix in known.home_network_prefixes
+    ]:
+        return known.home_network_prefixes
+    return tuple(prefix.network() for prefix in prefixes)
+
+
+def _claim(unclaimed: Mapping[str, set[bytes]], record: MobileNodeForwarding) -> bool:
+    """Take the record's elements from what no record has claimed; whether all were there."""
+    is_whole = True
+    for name, key in elements_of(record):
+        keys = unclaimed.get(name, ())
+        if keys and key in keys:
+            keys.remove(key)
+        else:
+            is_whole = False
+    return is_whole
 
 
 def _by_binding(downlink: Sequence[BindingRoute]) -> dict[int, list[BindingRoute]]:

@@ -7,10 +7,11 @@ from typing import Final, Self
 
 from mag.dataplane.kernel import filter_table
 from mag.dataplane.kernel.binding_batch import ElementChanges
-from mag.dataplane.kernel.filter_table import Element, ElementCount
+from mag.dataplane.kernel.filter_table import Element
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel, NotInKernelError
 from mag.dataplane.kernel.nf_tables import (
     NETLINK_NETFILTER,
+    FoundElement,
     counter_dump,
     decode_counter,
     decode_elements,
@@ -28,29 +29,40 @@ USUAL_PREFIX_LENGTH: Final = 64
 class FilterListing:
     """The table as it is."""
 
-    elements: Mapping[Element, ElementCount]
+    elements: Mapping[str, Mapping[bytes, FoundElement]]
+    """By set and key."""
     drops: Mapping[str, int]
-    lengths: frozenset[int]
 
     @classmethod
     def read(cls, channel: NetlinkChannel) -> Self:
         """channel: of the kernel's netfilter. Empty where there is no table."""
         table = filter_table.TABLE_NAME
-        try:
-            found = map(decode_set, channel.dump(set_dump(table)))
-            names = [name for name in found if filter_table.is_set_of_ours(name)]
-        except NotInKernelError:
-            return cls({}, {}, frozenset())
+        names = _set_names(channel)
+        if not names:
+            return cls({}, {})
         return cls(
             elements={
-                Element(name, key): ElementCount(packets, octets)
+                name: {
+                    found.key: found
+                    for body in channel.dump(element_dump(table, name))
+                    for found in decode_elements(body)
+                }
                 for name in names
-                for body in channel.dump(element_dump(table, name))
-                for key, packets, octets in decode_elements(body)
             },
             drops=dict(map(decode_counter, channel.dump(counter_dump(table)))),
-            lengths=frozenset(filter_table.lengths_in(names)),
         )
+
+    def count_of(self, element: Element) -> FoundElement | None:
+        """None if it is not there."""
+        return self.elements.get(element.set_name, {}).get(element.key)
+
+
+def _set_names(channel: NetlinkChannel) -> list[str]:
+    try:
+        found = list(map(decode_set, channel.dump(set_dump(filter_table.TABLE_NAME))))
+    except NotInKernelError:
+        return []
+    return [name for name in found if filter_table.is_set_of_ours(name)]
 
 
 class FilterSets:
@@ -78,16 +90,10 @@ class FilterSets:
             return False
 
     def ensure_base(
-        self,
-        core_interfaces: tuple[str, ...],
-        proxy_care_of_address: IPv6Address,
-        lengths: Iterable[int],
+        self, core_interfaces: tuple[str, ...], proxy_care_of_address: IPv6Address
     ) -> None:
-        """Rules, sets and drop counters; elements and counts that are there stay.
-
-        lengths: prefix lengths whose sets are there already.
-        """
-        self._lengths = set(lengths)
+        """Rules, sets and drop counters; elements and counts that are there stay."""
+        self._lengths = filter_table.lengths_in(_set_names(self._channel))
         self._writer.run(
             filter_table.base_commands(core_interfaces, proxy_care_of_address, self._lengths)
         )

@@ -48,13 +48,6 @@ class Element(NamedTuple):
     """As the kernel keeps it: the parts in network order, each padded to four octets."""
 
 
-class ElementCount(NamedTuple):
-    """What an element counted."""
-
-    packets: int
-    octets: int
-
-
 def base_commands(
     core_interfaces: tuple[str, ...], proxy_care_of_address: IPv6Address, lengths: Iterable[int]
 ) -> str:
@@ -230,9 +223,9 @@ def length_of(element: Element) -> int:
     return int(name)
 
 
-def is_of_binding(element: Element) -> bool:
-    """Whether the element belongs to a binding rather than to an access link or a tunnel."""
-    return element.set_name.startswith(_BINDING_SETS)
+def is_of_bindings(set_name: str) -> bool:
+    """Whether its elements belong to bindings rather than to access links or tunnels."""
+    return set_name.startswith(_BINDING_SETS)
 
 
 def is_set_of_ours(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
 from mag.dataplane.base import DataplaneError
+from mag.dataplane.kernel.message_run import MessageRun
 from mag.dataplane.kernel.route_encoder import numbered
 
 _MESSAGES_PER_SEND: Final = 50
@@ -78,31 +79,42 @@ class NetlinkChannel:
         )
         answered = -1
         while answered < last:
-            for kind, sequence, body in self._receive():
+            for kind, sequence, message in _messages(self._receive()):
                 if kind != _NLMSG_ERROR or not first <= sequence <= first + last:
                     continue
                 answered = sequence - first
-                (code,) = _ERROR.unpack_from(body)
-                if code:
-                    yield answered, -code
+                if code := _code_of(message):
+                    yield answered, code
 
     def dump(self, request: bytes) -> Iterator[bytes]:
         """The answers to a dump request, each without its netlink header.
 
         Raises DataplaneError when the kernel refuses, NotInKernelError for what is not there.
         """
+        for run in self.dump_runs(request):
+            yield from run.bodies()
+
+    def dump_runs(self, request: bytes) -> Iterator[MessageRun]:
+        """The same, as many together as came together and are of one length."""
         self._sequence += 1
         sequence = self._sequence
         self._send(numbered(request, sequence, acknowledge=False))
         while True:
-            for kind, answer_to, body in self._receive():
+            data = self._receive()
+            length, kind, _, answer_to, _ = _HEADER.unpack_from(data)
+            run = MessageRun(data, _padded(length))
+            is_of_answers = answer_to == sequence and kind not in (_NLMSG_DONE, _NLMSG_ERROR)
+            if is_of_answers and run.is_alike_in(range(_HEADER.size)):
+                yield run
+                continue
+            for kind, answer_to, message in _messages(data):
                 if answer_to != sequence:
                     continue
                 if kind == _NLMSG_DONE:
                     return
                 if kind == _NLMSG_ERROR:
-                    raise _failure("netlink dump", -_ERROR.unpack_from(body)[0])
-                yield body
+                    raise _failure("netlink dump", _code_of(message))
+                yield MessageRun(message, len(message))
 
     def _send(self, data: bytes) -> None:
         try:
@@ -110,18 +122,33 @@ class NetlinkChannel:
         except OSError as error:
             raise DataplaneError("netlink send", error.strerror or str(error)) from error
 
-    def _receive(self) -> Iterator[tuple[int, int, bytes]]:
+    def _receive(self) -> bytes:
         try:
-            data = self._socket.recv(_RECEIVE_OCTETS)
+            return self._socket.recv(_RECEIVE_OCTETS)
         except TimeoutError as error:
             raise DataplaneError("netlink", f"no answer within {_TIMEOUT_S:g} s") from error
         except OSError as error:
             raise DataplaneError("netlink receive", error.strerror or str(error)) from error
-        offset = 0
-        while offset + _HEADER.size <= len(data):
-            length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
-            yield kind, sequence, data[offset + _HEADER.size : offset + length]
-            offset += (length + 3) & ~3
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, sequence number and the whole of each message in a datagram."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
+        end = offset + _padded(length)
+        yield kind, sequence, data[offset:end]
+        offset = end
+
+
+def _padded(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _code_of(message: bytes) -> int:
+    """The errno that an error message tells; 0 for an acknowledgement."""
+    (code,) = _ERROR.unpack_from(message, _HEADER.size)
+    return -int(code)
 
 
 def _failure(operation: str, number: int) -> DataplaneError:

@@ -28,15 +28,16 @@ from mag.dataplane.kernel.binding_batch import Devices
 from mag.dataplane.kernel.bindings import Bindings, FoundBindings
 from mag.dataplane.kernel.disturbances import DisturbanceMonitor
 from mag.dataplane.kernel.filter_sets import FilterListing, FilterSets
-from mag.dataplane.kernel.filter_table import Element, ElementCount
+from mag.dataplane.kernel.filter_table import Element
 from mag.dataplane.kernel.gateway_addresses import GatewayAddresses
 from mag.dataplane.kernel.interfaces import Interfaces
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel
+from mag.dataplane.kernel.nf_tables import FoundElement
 from mag.dataplane.kernel.shared_layout import SharedLayout
 from mag.dataplane.kernel.tunnel_interface import TunnelInterface, TunnelInterfaces
 
-_NOTHING_COUNTED = ElementCount(0, 0)
-_EMPTY_LISTING = FilterListing({}, {}, frozenset())
+_NOTHING_COUNTED = FoundElement(b"", 0, 0)
+_EMPTY_LISTING = FilterListing({}, {})
 
 
 class KernelPacketPath:
@@ -83,13 +84,10 @@ class KernelPacketPath:
     def open(self) -> None:
         """See KernelDataplane.open."""
         probe.check_machine(self._netlink, self._core_interfaces, self._proxy_care_of_address)
-        listing = self._listing()
         if self._filter_sets is not None:
-            self._filter_sets.ensure_base(
-                self._core_interfaces, self._proxy_care_of_address, listing.lengths
-            )
+            self._filter_sets.ensure_base(self._core_interfaces, self._proxy_care_of_address)
         self._shared.ensure()
-        self._bindings.remove_leftovers(self._learn(listing)[1])
+        self._learn_shared()
 
     def losses(
         self, tunnels: Mapping[IPv6Address, LmaTunnel], links: Mapping[str, AccessLink]
@@ -117,8 +115,7 @@ class KernelPacketPath:
 
     def remove_everything(self) -> None:
         """Take away all of ours, leaves first."""
-        state, found = self._learn(self._listing())
-        self._bindings.remove_leftovers(found)
+        state = self.take_stock()
         removals = [Remove(record) for record in state.mobile_nodes.values()]
         self._bindings.apply(removals, self._devices())
         for name in state.access_links:
@@ -131,16 +128,29 @@ class KernelPacketPath:
 
     def dump(self) -> ForwardingState:
         """See KernelDataplane.dump."""
-        return self._learn(self._listing())[0]
+        return self._learn()[0]
 
-    def _learn(self, listing: FilterListing) -> tuple[ForwardingState, FoundBindings]:
+    def take_stock(self) -> ForwardingState:
+        """See KernelDataplane.take_stock."""
+        state, found = self._learn()
+        self._bindings.remove_leftovers(found)
+        return state
+
+    def _learn_shared(self) -> dict[str, AccessLink]:
+        """The access links, after interfaces, tunnels and they have become known."""
         self._known_interfaces = {found.name: found.index for found in self._interfaces.all()}
         self._known_tunnels = self._tunnels.present()
+        access_links = self._access.present()
+        self._known_access_links = set(access_links)
+        return access_links
+
+    def _learn(self) -> tuple[ForwardingState, FoundBindings]:
+        listing = self._listing()
         access_links = {
             name: link
             if self._is_listed(listing, filter_table.access_interface(name))
             else replace(link, gateway_link_local_address=IPv6Address("::"))
-            for name, link in self._access.present().items()
+            for name, link in self._learn_shared().items()
         }
         tunnels = {
             lma: found.tunnel
@@ -148,9 +158,7 @@ class KernelPacketPath:
             else replace(found.tunnel, mtu_octets=0)
             for lma, found in self._known_tunnels.items()
         }
-        self._known_access_links = set(access_links)
-        elements = frozenset(filter(filter_table.is_of_binding, listing.elements))
-        found = self._bindings.present(self._devices(), elements)
+        found = self._bindings.present(self._devices(), listing.elements, self._known_bindings)
         self._known_bindings = dict(found.records)
         addresses = self._addresses.present(
             {self._known_interfaces[name]: name for name in access_links}
@@ -161,7 +169,7 @@ class KernelPacketPath:
         return _EMPTY_LISTING if self._filter_sets is None else self._filter_sets.listing()
 
     def _is_listed(self, listing: FilterListing, element: Element) -> bool:
-        return self._filter_sets is None or element in listing.elements
+        return self._filter_sets is None or listing.count_of(element) is not None
 
     def _devices(self) -> Devices:
         return Devices(
@@ -268,7 +276,7 @@ class KernelPacketPath:
         listing = self._listing()
         return DataplaneCounters(
             bindings={
-                record.binding_id: _sum(filter_table.counting_elements_of(record), listing.elements)
+                record.binding_id: _sum(filter_table.counting_elements_of(record), listing)
                 for record in self._known_bindings.values()
             }
             if self._filter_sets is not None
@@ -284,12 +292,10 @@ def _open_filter_sets() -> FilterSets | None:
     return None if writer is None else FilterSets(writer)
 
 
-def _sum(
-    elements: Iterable[tuple[Element, Element]], counted: Mapping[Element, ElementCount]
-) -> BindingCounters:
+def _sum(elements: Iterable[tuple[Element, Element]], listing: FilterListing) -> BindingCounters:
     pairs = list(elements)
-    uplink = [counted.get(up, _NOTHING_COUNTED) for up, _ in pairs]
-    downlink = [counted.get(down, _NOTHING_COUNTED) for _, down in pairs]
+    uplink = [listing.count_of(up) or _NOTHING_COUNTED for up, _ in pairs]
+    downlink = [listing.count_of(down) or _NOTHING_COUNTED for _, down in pairs]
     return BindingCounters(
         uplink_packets=sum(found.packets for found in uplink),
         uplink_octets=sum(found.octets for found in uplink),

@@ -170,6 +170,10 @@ class VppDataplane:
             await self._links.gateway_addresses(),
         )
 
+    async def take_stock(self) -> ForwardingState:
+        """VPP has no halves of records: a message is carried out or not."""
+        return await self.dump()
+
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out in order; bindings next to each other go as one bulk."""
         self._check_built("apply")
