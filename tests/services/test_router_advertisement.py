@@ -4,12 +4,19 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mag.protocol.events import AdvertisePrefixes, Binding, WithdrawPrefixes
 from mag.protocol.policy_profile import AddressConfiguration
 from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
-from mag.services.router_advertisement import advertised_mtu, advertisement, withdrawal
+from mag.services.router_advertisement import (
+    Advertisements,
+    advertised_mtu,
+    advertisement,
+    withdrawal,
+)
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 
@@ -58,6 +65,71 @@ def test_advertisement_tells_prefixes_router_and_mtu() -> None:
     assert told.prefixes == tuple(PrefixInformation(p, 2592000, 604800) for p in PREFIXES)
     assert all(prefix.on_link and prefix.autonomous for prefix in told.prefixes)
     assert not told.managed
+
+
+class TestAdvertisements:
+    """What is encoded once for many is, octet by octet, what each would have been."""
+
+    @given(
+        prefixes=st.lists(
+            st.tuples(st.integers(0, 2**128 - 1), st.sampled_from([48, 64, 128])), min_size=1
+        )
+    )
+    def test_each_is_as_if_it_had_been_made_alone(self, prefixes: list[tuple[int, int]]) -> None:
+        many = Advertisements()
+        for address, length in prefixes:
+            prefix = IPv6Network((address >> 128 - length << 128 - length, length))
+            due = replace(DUE, binding=BINDING._replace(home_network_prefixes=(prefix,)))
+            mtus = {"tunnel_mtu_octets": 1460, "access_mtu_octets": 1500}
+            assert many.packet(SETTINGS, due, **mtus) == advertisement(SETTINGS, due, **mtus)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            replace(DUE, valid_lifetime_s=3600, preferred_lifetime_s=1800),
+            replace(DUE, node_address=IPv6Address("fe80::1")),
+            replace(DUE, binding=BINDING._replace(home_network_prefixes=PREFIXES[1:])),
+            replace(DUE, binding=BINDING),
+            replace(
+                DUE,
+                binding=BINDING._replace(
+                    home_network_prefixes=PREFIXES[:1],
+                    gateway_link_local_address=IPv6Address("fe80::a"),
+                ),
+            ),
+            replace(
+                DUE,
+                binding=BINDING._replace(
+                    home_network_prefixes=PREFIXES[:1],
+                    address_configuration=AddressConfiguration.STATEFUL,
+                ),
+            ),
+        ],
+        ids=["lifetimes", "solicited", "prefix", "two prefixes", "router", "flags"],
+    )
+    @pytest.mark.parametrize("mtu", [1460, 1400])
+    @pytest.mark.parametrize("hop_limit", [64, 32])
+    def test_what_is_shared_is_only_what_is_equal(
+        self, other: AdvertisePrefixes, mtu: int, hop_limit: int
+    ) -> None:
+        many = Advertisements()
+        first = replace(DUE, binding=BINDING._replace(home_network_prefixes=PREFIXES[:1]))
+        many.packet(SETTINGS, first, tunnel_mtu_octets=1460, access_mtu_octets=1500)
+        ra = replace(SETTINGS.router_advertisement, cur_hop_limit=hop_limit)
+        settings = replace(SETTINGS, router_advertisement=ra)
+        mtus = {"tunnel_mtu_octets": mtu, "access_mtu_octets": 1500}
+        assert many.packet(settings, other, **mtus) == advertisement(settings, other, **mtus)
+
+    def test_routers_of_their_own_do_not_pile_up(self) -> None:
+        many = Advertisements()
+        for number in range(1000):
+            binding = BINDING._replace(
+                home_network_prefixes=PREFIXES[:1],
+                gateway_link_local_address=IPv6Address((0xFE80 << 112) + number + 1),
+            )
+            due = replace(DUE, binding=binding)
+            many.packet(SETTINGS, due, tunnel_mtu_octets=1460, access_mtu_octets=1500)
+        assert len(many._templates) < 100
 
 
 @pytest.mark.requirement("ACFG-02")

@@ -31,12 +31,13 @@ class Advertiser:
         self._ports = ports
         self._lma_names = lma_names
         self._log = log
+        self._advertisements = router_advertisement.Advertisements()
 
     def advertise(self, due: AdvertisePrefixes) -> None:
         """Tell a node its prefixes, its router and the MTU that holds end to end."""
         tunnel_mtu = self._tunnel_mtus[due.binding.lma_address]
         access_mtu = self._access_mtu_octets(due.binding.access_interface)
-        packet = router_advertisement.advertisement(
+        packet = self._advertisements.packet(
             self._settings(),
             due,
             tunnel_mtu_octets=tunnel_mtu,

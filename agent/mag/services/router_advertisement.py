@@ -1,6 +1,7 @@
 """What a mobile node is told: its prefixes, its router, its MTU (RFC 5213 §6.9.2, RFC 4861)."""
 
 from ipaddress import IPv6Address
+from struct import Struct
 from typing import Final
 
 from mag.protocol.events import AdvertisePrefixes, WithdrawPrefixes
@@ -10,11 +11,72 @@ from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 ALL_NODES: Final = IPv6Address("ff02::1")
 """To this node alone all the same: the frame goes to its MAC (RFC 6085)."""
 
+_MOST_TEMPLATES: Final = 64
+_CHECKSUM: Final = Struct("!H")
+_CHECKSUM_AT: Final = 42
+"""Of an ICMPv6 message, in the IPv6 packet that has no extension header."""
+_PREFIX_OCTETS: Final = 16
+"""The last of the packet: Prefix Information is its last option."""
+
+
+class Advertisements:
+    """Router Advertisements of nodes with service; what most of them share is encoded once.
+
+    Of what is told to all nodes of a link, two advertisements with one prefix each differ in that
+    and in the checksum, which follows from the other one's (RFC 1624).
+    """
+
+    def __init__(self) -> None:
+        self._settings: ProtocolSettings | None = None
+        self._templates: dict[tuple[object, ...], tuple[bytes, int]] = {}
+        """An advertisement, and its checksum without its prefix, by what its octets depend on."""
+
+    def packet(
+        self,
+        settings: ProtocolSettings,
+        due: AdvertisePrefixes,
+        *,
+        tunnel_mtu_octets: int,
+        access_mtu_octets: int,
+    ) -> bytes:
+        """As `advertisement` makes it."""
+        mtus = tunnel_mtu_octets, access_mtu_octets
+        binding = due.binding
+        if due.node_address is not None or len(binding.home_network_prefixes) != 1:
+            return advertisement(settings, due, *mtus)
+        if settings is not self._settings or len(self._templates) > _MOST_TEMPLATES:
+            self._settings = settings
+            self._templates.clear()
+        (prefix,) = binding.home_network_prefixes
+        key = (
+            binding.gateway_link_local_address,
+            binding.address_configuration,
+            due.valid_lifetime_s,
+            due.preferred_lifetime_s,
+            prefix.prefixlen,
+            mtus,
+        )
+        octets = prefix.network_address.packed
+        value = int.from_bytes(octets, "big")
+        if (template := self._templates.get(key)) is None:
+            packet = advertisement(settings, due, *mtus)
+            (checksum,) = _CHECKSUM.unpack_from(packet, _CHECKSUM_AT)
+            self._templates[key] = packet, checksum + value
+            return packet
+        packet, without_prefix = template
+        return b"".join(
+            (
+                packet[:_CHECKSUM_AT],
+                _CHECKSUM.pack((without_prefix - value) % 0xFFFF),
+                packet[_CHECKSUM_AT + _CHECKSUM.size : -_PREFIX_OCTETS],
+                octets,
+            )
+        )
+
 
 def advertisement(
     settings: ProtocolSettings,
     due: AdvertisePrefixes,
-    *,
     tunnel_mtu_octets: int,
     access_mtu_octets: int,
 ) -> bytes:
