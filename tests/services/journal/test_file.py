@@ -232,3 +232,12 @@ def test_prefixes_keep_their_order(path: Path) -> None:
     again = opened(path)
     let_go(again)
     assert again.state.bindings == (kept,)
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 21, 255, 256, 700])
+def test_change_of_any_size_is_written_whole(path: Path, count: int) -> None:
+    """Rows go in portions: none is left out, none takes another's place."""
+    written(path, *range(1, count + 1))
+    again = opened(path)
+    let_go(again)
+    assert again.state.bindings == tuple(binding(number) for number in range(1, count + 1))

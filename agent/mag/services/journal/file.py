@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
+from itertools import chain
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,7 +17,7 @@ from mag.protocol.ordering import OrderingMarks
 from mag.protocol.registration import RegistrationState
 from mag.protocol.stored_binding import StoredBinding
 from mag.protocol.stored_state import StateChange, StoredState
-from mag.services.journal.rows import COLUMNS, binding_of, row_of
+from mag.services.journal.rows import COLUMNS, Row, binding_of, row_of
 from mag.services.journal.schema import STEPS, JournalUnusableError, migrate
 
 _FILE_MODE: Final = 0o600
@@ -28,10 +29,14 @@ _BUSY_S: Final = 0.2
 _WAL_PAGES: Final = 4096
 """Pages of 4 KiB in the log before they go into the file proper."""
 
-_PUT: Final = (
-    f"INSERT OR REPLACE INTO bindings ({', '.join(COLUMNS)})"  # noqa: S608 - our own names
-    f" VALUES ({', '.join('?' * len(COLUMNS))})"
-)
+_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+_PUT: Final = {
+    count: f"INSERT OR REPLACE INTO bindings ({', '.join(COLUMNS)})"  # noqa: S608 - our own names
+    f" VALUES {', '.join([_ROW] * count)}"
+    for count in (256, 64, 16, 4, 1)
+}
+"""Statements for so many rows. Each row on its own would hand the interpreter to the event loop
+and take it back, which costs a loop that is busy more than the row itself."""
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM bindings"  # noqa: S608 - our own names
 
 
@@ -110,10 +115,11 @@ class JournalFile:
     def write(self, change: StateChange) -> None:
         """All of it or nothing."""
         gone = [(key,) for key, binding in change.bindings.items() if binding is None]
-        there = map(row_of, filter(None, change.bindings.values()))
+        there = [row_of(binding) for binding in change.bindings.values() if binding is not None]
         with self._transaction() as connection:
             connection.executemany("DELETE FROM bindings WHERE binding_id = ?", gone)
-            connection.executemany(_PUT, there)
+            for statement, rows in _in_portions(there):
+                connection.execute(statement, tuple(chain.from_iterable(rows)))
             if change.marks is not None:
                 connection.execute(
                     "UPDATE gateway SET next_sequence = ?, next_timestamp_ticks = ?",
@@ -194,6 +200,15 @@ def load_copy(path: Path, proxy_care_of_address: IPv6Address) -> StoredState | N
             return file.load(proxy_care_of_address)
         finally:
             file.close()
+
+
+def _in_portions(rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[Row]]]:
+    """All rows, with the statement for as many as come with it."""
+    begin = 0
+    for count, statement in _PUT.items():
+        while len(rows) - begin >= count:
+            yield statement, rows[begin : begin + count]
+            begin += count
 
 
 def _connect(path: Path) -> sqlite3.Connection:

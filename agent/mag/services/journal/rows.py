@@ -115,7 +115,7 @@ def _address_or_none(text: str | None) -> IPv6Address | None:
 
 
 def _prefixes_as_text(prefixes: Sequence[IPv6Network]) -> str:
-    return " ".join(map(format_prefix, prefixes))
+    return " ".join([format_prefix(prefix) for prefix in prefixes]) if prefixes else ""
 
 
 def _prefixes_of_text(text: str) -> tuple[IPv6Network, ...]:
