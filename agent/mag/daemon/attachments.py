@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -12,6 +12,7 @@ import structlog
 
 from mag.config.model import AccessLinkSection, AttachTrigger
 from mag.config.policy_directory import UnknownIdentityError
+from mag.daemon.gateway_log import GatewayLog
 from mag.daemon.pump import Pump
 from mag.protocol.attachment import Attachment, HandoffHint
 from mag.protocol.events import RefusalReason
@@ -28,6 +29,10 @@ MUTE_S: Final = 5.0
 """Frames of a node without profile are not looked at again for so long."""
 MAX_MUTED: Final = 4096
 MAX_BEING_IDENTIFIED: Final = 10_000
+"""Those that wait for their turn, and those that the policy store has not answered for."""
+NEWCOMERS_PER_TURN: Final = 32
+"""Taken in one turn of the loop. In the same turn everything that is under way for those before
+goes on: however many want service, they get it at the pace at which it can be given."""
 
 _log = structlog.get_logger()
 
@@ -49,7 +54,7 @@ class Attachments:
         policy: PolicyStore,
         ports: Mapping[str, AccessLinkPort],
         links: Mapping[str, AccessLinkSection],
-        note: Callable[[LogEntry], None],
+        log: GatewayLog,
         on_refusal: Callable[[str, bytes, str, float], None],
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -64,12 +69,20 @@ class Attachments:
         self._ports = ports
         self._links = links
         self._gateway_address = core.settings.fixed_mag_link_layer_address
-        self._note = note
+        self._log = log
         self._on_refusal = on_refusal
         self._tasks = tasks
         self._being_identified: set[tuple[str, bytes]] = set()
+        self._newcomers: deque[NodeSignal] = deque()
+        """Those of them that nobody has looked at yet."""
+        self._is_admitting = False
         self._muted: dict[tuple[str, bytes], asyncio.TimerHandle] = {}
         self._waiting: dict[int, asyncio.Event] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Nodes that have asked for service and have not been looked at yet."""
+        return len(self._newcomers)
 
     def signal(self, signal: NodeSignal) -> None:
         """A node was heard on an access link."""
@@ -122,20 +135,24 @@ class Attachments:
         if profile is None:
             raise ControlError(f"policy has no profile for {text_of_mn_id(mn_id)}")
         attachment = self._attachment(access_interface, mn_link_layer_address, handoff_hint)
-        facts = {
-            "mn_id": text_of_mn_id(mn_id),
-            **_where(access_interface, mn_link_layer_address),
-            "trigger": trigger.value,
-            "handoff": handoff_hint.value,
-        }
-        self._note(LogEntry("attachment_detected", Level.DEBUG, facts))
+
+        def facts() -> Facts:
+            return {
+                "mn_id": text_of_mn_id(mn_id),
+                **_where(access_interface, mn_link_layer_address),
+                "trigger": trigger.value,
+                "handoff": handoff_hint.value,
+            }
+
+        if self._log.is_of_interest(Level.DEBUG):
+            self._log.note(LogEntry("attachment_detected", Level.DEBUG, facts()))
         before = self._core.binding_update_list.by_interface(mn_id, attachment)
         if before is None and self.is_draining:
             raise ControlError("the gateway is being drained")
         if before is not None and before.attachment.access_interface != access_interface:
             self.lost(before.attachment.access_interface, mn_link_layer_address)
-            moved = facts | {"from": before.attachment.access_interface}
-            self._note(LogEntry("node_moved", Level.INFO, moved))
+            moved = facts() | {"from": before.attachment.access_interface}
+            self._log.note(LogEntry("node_moved", Level.INFO, moved))
         refusal = self._core.attach(attachment, profile, self._pump.now())
         self._pump.wake()
         entry = self._core.binding_update_list.by_interface(mn_id, attachment)
@@ -258,7 +275,25 @@ class Attachments:
             self.refused["too_many_at_once"] += 1
             return
         self._being_identified.add(key)
-        self._tasks.create_task(self._identify(signal))
+        self._newcomers.append(signal)
+        if not self._is_admitting:
+            self._is_admitting = True
+            asyncio.get_running_loop().call_soon(self._admit)
+
+    def _admit(self) -> None:
+        """Once in each turn of the loop, while there are newcomers."""
+        self._is_admitting = bool(self._newcomers) and not self.is_closed
+        if self._is_admitting:
+            self._tasks.create_task(self._identify_some())
+            asyncio.get_running_loop().call_soon(self._admit)
+
+    async def _identify_some(self) -> None:
+        """One after the other; where the policy store takes its time, the next turn's task goes on
+        with those behind."""
+        for _ in range(NEWCOMERS_PER_TURN):
+            if not self._newcomers:
+                return
+            await self._identify(self._newcomers.popleft())
 
     async def _identify(self, signal: NodeSignal) -> None:
         key = (signal.access_interface, signal.mn_link_layer_address)
@@ -270,7 +305,7 @@ class Attachments:
             self._mute(key)
             where = _where(*key)
             refusal = where | {"reason": str(error)}
-            self._note(LogEntry("attachment_refused", Level.INFO, refusal))
+            self._log.note(LogEntry("attachment_refused", Level.INFO, refusal))
         except Exception as error:
             # One node's trouble, of whatever kind, is nobody else's.
             self.refused["internal_error"] += 1

@@ -13,10 +13,11 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Mapping,
+    Sequence,
 )
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv6Address
-from typing import Any
+from typing import Any, get_args
 
 from mag.config.domain import domain_digest, domain_variables
 from mag.config.model import Configuration, ShutdownPolicy
@@ -67,6 +68,7 @@ from mag.services.event_log import (
 )
 from mag.services.journal.base import Journal, NoJournal
 from mag.services.link_monitor import LinkState
+from mag.services.log_setup import EntryWriter, write_by_structlog
 from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
@@ -114,10 +116,12 @@ class Gateway:
         *,
         journal: Journal | None = None,
         earlier: StoredState | None = None,
+        write_entry: EntryWriter = write_by_structlog,
     ) -> None:
         """tasks: takes the gateway's background work, which `close` ends.
 
-        journal: None forgets. earlier: what the journal had of an earlier run.
+        journal: None forgets. earlier: what the journal had of an earlier run. write_entry: to
+        the log.
         """
         self.configuration = configuration
         self.core = core
@@ -150,7 +154,12 @@ class Gateway:
         self._earlier = earlier
         self.journal: Journal = journal or NoJournal()
         self.pump = Pump(core, adapters.transport, self.journal, self._dispatch)
-        self.log = GatewayLog(configuration.log, lma_names=self.lma_names, now=self.pump.now)
+        self.log = GatewayLog(
+            configuration.log,
+            lma_names=self.lma_names,
+            now=self.pump.now,
+            write_entry=write_entry,
+        )
         self.reconciler = Reconciler(adapters.dataplane)
         self.forwarding = Forwarding(
             self.reconciler,
@@ -175,7 +184,7 @@ class Gateway:
             policy=adapters.policy,
             ports=self.ports,
             links=self.links,
-            note=self.log.note,
+            log=self.log,
             on_refusal=self.histories.refused,
             tasks=tasks,
         )
@@ -223,6 +232,7 @@ class Gateway:
                 lma_names=self.lma_names,
                 ports=self.ports,
                 attachments_refused=self.attachments.refused,
+                attachments_waiting=lambda: self.attachments.waiting,
                 dataplane_failures=self.forwarding.failures,
                 dataplane_losses=self.packet_path_watch.noticed,
                 dataplane_restored=self.forwarding.restored,
@@ -232,6 +242,7 @@ class Gateway:
                 domain_digest=domain_digest(domain_variables(configuration)),
             )
         )
+        self._effects = self._effects_of_events()
 
     async def open(self) -> None:
         """Take up service.
@@ -387,43 +398,58 @@ class Gateway:
 
     def _dispatch(self, event: Event) -> None:
         self.log.tell_of(event)
-        self.histories.take(event, time.time())
-        self.link_reset.take(event)
-        match event:
-            case TunnelWanted(lma_address):
-                self.forwarding.want_tunnel(lma_address)
-            case TunnelUnwanted(lma_address):
-                self.forwarding.unwant_tunnel(lma_address)
-            case ForwardingWanted(binding):
-                self.forwarding.want_binding(binding)
-            case ForwardingUnwanted(binding):
-                self.forwarding.unwant_binding(binding)
-            case ForwardingInstalled(binding, setup_s):
-                self.metrics.setup_seconds.observe(setup_s)
-                self.attachments.settled(binding.binding_id)
-            case AdvertisePrefixes() as due:
-                self.advertiser.advertise(due)
-            case WithdrawPrefixes() as withdrawal:
-                self.advertiser.withdraw(withdrawal)
-            case ProbeNode() | DetectDuplicateAddress() as question:
-                self.presence.ask(question)
-            case BindingLost(binding, reason):
-                self._binding_lost(binding, reason)
-                if not len(self.core.binding_update_list):
-                    self._list_is_empty.set()
-            case ProxyBindingAcknowledgementReceived(binding=binding, round_trip_s=seconds):
-                lma = self.lma_name(binding.lma_address)
-                self.metrics.pba_round_trip_seconds.labels(lma).observe(seconds)
-            case PeerRemoved(lma_address):
-                self.lma_names.pop(lma_address, None)
-                self.tunnel_mtus.pop(lma_address, None)
-                self.transport.reach(self.core.peers)
+        for effect in self._effects[type(event)]:
+            effect(event)
+
+    def _effects_of_events(self) -> Mapping[type[Event], Sequence[Callable[[Any], None]]]:
+        """What each kind of event sets in motion, in this order.
+
+        Looked up, not asked for one after the other: each attachment is half a dozen events.
+        """
+        effects: dict[type[Event], list[Callable[[Any], None]]] = {
+            kind: [] for kind in get_args(Event)
+        }
+        for kind in Histories.KINDS:
+            effects[kind].append(lambda event: self.histories.take(event, time.time()))
+        for kind in LinkReset.KINDS:
+            effects[kind].append(self.link_reset.take)
+        own: Mapping[type[Event], Callable[[Any], None]] = {
+            TunnelWanted: lambda event: self.forwarding.want_tunnel(event.lma_address),
+            TunnelUnwanted: lambda event: self.forwarding.unwant_tunnel(event.lma_address),
+            ForwardingWanted: lambda event: self.forwarding.want_binding(event.binding),
+            ForwardingUnwanted: lambda event: self.forwarding.unwant_binding(event.binding),
+            ForwardingInstalled: self._forwarding_installed,
+            AdvertisePrefixes: self.advertiser.advertise,
+            WithdrawPrefixes: self.advertiser.withdraw,
+            ProbeNode: self.presence.ask,
+            DetectDuplicateAddress: self.presence.ask,
+            BindingLost: self._binding_lost,
+            ProxyBindingAcknowledgementReceived: self._acknowledged,
+            PeerRemoved: self._peer_removed,
+        }
+        for kind, effect in own.items():
+            effects[kind].append(effect)
+        return effects
+
+    def _forwarding_installed(self, event: ForwardingInstalled) -> None:
+        self.metrics.setup_seconds.observe(event.setup_s)
+        self.attachments.settled(event.binding.binding_id)
+
+    def _acknowledged(self, event: ProxyBindingAcknowledgementReceived) -> None:
+        lma = self.lma_name(event.binding.lma_address)
+        self.metrics.pba_round_trip_seconds.labels(lma).observe(event.round_trip_s)
+
+    def _peer_removed(self, event: PeerRemoved) -> None:
+        self.lma_names.pop(event.lma_address, None)
+        self.tunnel_mtus.pop(event.lma_address, None)
+        self.transport.reach(self.core.peers)
 
     def lma_name(self, address: IPv6Address) -> str:
         """As configured, else the address."""
         return self.lma_names.get(address, str(address))
 
-    def _binding_lost(self, binding: Binding, reason: LossReason) -> None:
+    def _binding_lost(self, event: BindingLost) -> None:
+        binding, reason = event.binding, event.reason
         link, address = binding.access_interface, binding.mn_link_layer_id
         if self.core.binding_update_list.by_link(link, address) is None:
             self.attachments.lost(link, address)
@@ -433,6 +459,8 @@ class Gateway:
                 self.waker.wake(link, address)
         self.attachments.settled(binding.binding_id)
         self.on_binding_lost(binding, reason)
+        if not len(self.core.binding_update_list):
+            self._list_is_empty.set()
 
     async def _end_all_bindings(self, timeout_s: float) -> None:
         """De-register every node; what the LMAs have not answered in time is ended without them."""

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
 
-import structlog
-
 from mag.config.model import LogSection
 from mag.protocol.events import Event
 from mag.services.event_log import (
@@ -14,13 +12,13 @@ from mag.services.event_log import (
     MobileNodeIdentifierForm,
     describe,
     is_at_least,
+    is_silent,
     level_of,
     obscured,
 )
 from mag.services.event_stream import EventStream
 from mag.services.log_limiter import LogLimiter
-
-_log = structlog.get_logger()
+from mag.services.log_setup import EntryWriter
 
 
 class GatewayLog:
@@ -32,8 +30,10 @@ class GatewayLog:
         *,
         lma_names: Mapping[IPv6Address, str],
         now: Callable[[], float],
+        write_entry: EntryWriter,
     ) -> None:
         """lma_names: as they are when something is told. now: monotonic seconds."""
+        self.write_entry = write_entry
         self.stream = EventStream()
         self._lma_names = lma_names
         self._now = now
@@ -51,6 +51,8 @@ class GatewayLog:
 
     def tell_of(self, event: Event) -> None:
         """Something happened in the core."""
+        if not self.stream.is_watched and is_silent(type(event), self._least):
+            return
         if self.is_of_interest(level_of(event)):
             self.note(describe(event, self._lma_names))
 
@@ -61,5 +63,4 @@ class GatewayLog:
         if not is_at_least(entry.level, self._least):
             return
         if (admitted := self._limiter.admit(entry, self._now())) is not None:
-            shown = obscured(admitted, self._mn_id_form)
-            getattr(_log, shown.level.value)(shown.name, **shown.facts)
+            self.write_entry(obscured(admitted, self._mn_id_form))

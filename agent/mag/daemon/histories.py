@@ -7,7 +7,7 @@ about all its refreshes together, some 300 octets; one in trouble has MAX_REMARK
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from mag.protocol.events import (
     Binding,
@@ -79,6 +79,16 @@ class Refusal:
 
 class Histories:
     """Remarks by binding, departures by MN-Identifier, refusals by link-layer address."""
+
+    KINDS: ClassVar[tuple[type[Event], ...]] = (
+        ProxyBindingUpdateSent,
+        BindingEstablished,
+        BindingRefreshed,
+        BindingRejected,
+        ForwardingInstalled,
+        BindingLost,
+    )
+    """Of events that are of interest here."""
 
     def __init__(self) -> None:
         self._remarks: dict[int, tuple[Remark, ...]] = {}

@@ -7,7 +7,7 @@ configured there, which no Router Advertisement can make it do at once (RFC 4862
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 from mag.config.model import AccessLinkSection
 from mag.protocol.events import (
@@ -27,6 +27,14 @@ REFUSED: Final = "refused"
 
 class LinkReset:
     """Watches the sessions on access links of single nodes."""
+
+    KINDS: ClassVar[tuple[type[Event], ...]] = (
+        ProxyBindingUpdateSent,
+        ForwardingWanted,
+        BindingRejected,
+        BindingLost,
+    )
+    """Of events that are of interest here."""
 
     def __init__(
         self,

@@ -152,7 +152,7 @@ class Reconfiguration:
                 gateway.forwarding.want_tunnel(lma.address)
         gateway.log.reconfigure(new.log)
         if (old.log.level, old.log.format) != (new.log.level, new.log.format):
-            configure_logging(new.log.level, new.log.format)
+            gateway.log.write_entry = configure_logging(new.log.level, new.log.format)
         if old.access_links.keys() != new.access_links.keys():
             gateway.link_watch.open()
         if (old.policy, old.access_links) != (new.policy, new.access_links):

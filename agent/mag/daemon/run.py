@@ -27,7 +27,7 @@ from mag.services.admin_api import AdminApi, AdminSocketError
 from mag.services.event_log import Level, LogEntry
 from mag.services.gateway_control import ControlError
 from mag.services.journal.opening import JournalInUseError, OpenedJournal, open_journal
-from mag.services.log_setup import configure_logging
+from mag.services.log_setup import EntryWriter, configure_logging
 from mag.services.mobility_transport import TransportError
 
 CLEAN_UP_S: Final = 10.0
@@ -50,11 +50,11 @@ class ExitCode(IntEnum):
 
 def run_gateway(configuration: Configuration, file: Path) -> ExitCode:
     """Serve until SIGTERM or SIGINT; SIGHUP has the file taken again."""
-    configure_logging(configuration.log.level, configuration.log.format)
-    return asyncio.run(_run(configuration, file))
+    write_entry = configure_logging(configuration.log.level, configuration.log.format)
+    return asyncio.run(_run(configuration, file, write_entry))
 
 
-async def _run(configuration: Configuration, file: Path) -> ExitCode:
+async def _run(configuration: Configuration, file: Path, write_entry: EntryWriter) -> ExitCode:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_unhandled)
     stop = asyncio.Event()
@@ -65,18 +65,22 @@ async def _run(configuration: Configuration, file: Path) -> ExitCode:
     try:
         # First what is for one only: a gateway that is running already must notice nothing of us.
         with _claim(configuration), short_searches():
-            return await _run_alone(configuration, file, stop, hang_up)
+            return await _run_alone(configuration, file, write_entry, stop, hang_up)
     except (OSError, JournalInUseError) as error:
         return _cannot_start(error)
 
 
 async def _run_alone(
-    configuration: Configuration, file: Path, stop: asyncio.Event, hang_up: asyncio.Event
+    configuration: Configuration,
+    file: Path,
+    write_entry: EntryWriter,
+    stop: asyncio.Event,
+    hang_up: asyncio.Event,
 ) -> ExitCode:
     opened = _open_journal(configuration)
     try:
         async with asyncio.TaskGroup() as tasks:
-            gateway = _build(configuration, opened, tasks)
+            gateway = _build(configuration, opened, write_entry, tasks)
             admin = configuration.admin
             control = Control(gateway, file)
             api = AdminApi(control, admin.socket, admin.socket_mode)
@@ -166,7 +170,10 @@ def _open_journal(configuration: Configuration) -> OpenedJournal | None:
 
 
 def _build(
-    configuration: Configuration, opened: OpenedJournal | None, tasks: asyncio.TaskGroup
+    configuration: Configuration,
+    opened: OpenedJournal | None,
+    write_entry: EntryWriter,
+    tasks: asyncio.TaskGroup,
 ) -> Gateway:
     # Without a journal every start is one without bindings, and the clock has moved on since.
     earlier = opened.state if opened else StoredState(restart_counter=int(time.time()))
@@ -184,6 +191,7 @@ def _build(
         tasks,
         journal=opened.start() if opened else None,
         earlier=earlier,
+        write_entry=write_entry,
     )
 
 

@@ -31,6 +31,8 @@ class Sources:
     lma_names: Mapping[IPv6Address, str]
     ports: Mapping[str, AccessLinkPort]
     attachments_refused: Tally[str]
+    attachments_waiting: Callable[[], int]
+    """Nodes that nobody has looked at yet."""
     dataplane_failures: Tally[str]
     """Failed operations on the packet path, by operation."""
     dataplane_losses: Tally[str]
@@ -223,6 +225,11 @@ class _Collector(Collector):
             "Nodes without service",
             "reason",
             sources.attachments_refused,
+        )
+        yield GaugeMetricFamily(
+            "mag_attachments_waiting",
+            "Nodes that have asked for service and wait for their turn",
+            value=sources.attachments_waiting(),
         )
         yield _tally(
             "mag_dataplane_failures",

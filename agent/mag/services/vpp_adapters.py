@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-import structlog
-
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.backend import DEFAULT_MOBILITY_TABLE, VppDataplane
 from mag.dataplane.vpp.client import DEFAULT_API_SOCKET, VppClient, keep_connected
@@ -13,12 +11,11 @@ from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.dataplane.vpp.shared_layout import CORE_TABLE, TableId
 from mag.dataplane.vpp.stats import DEFAULT_STATS_SOCKET, StatsSegment
 from mag.services.event_log import Level, LogEntry
+from mag.services.log_setup import write_by_structlog
 from mag.services.punt_access_link import PuntAccessLink, SourceEvents
 from mag.services.punt_socket import PuntSocket
 from mag.services.punt_transport import PuntTransport
 from mag.services.vpp_link_monitor import VppLinkMonitor
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class VppAdapters:
         access_links: Mapping[str, bool],
     ) -> None:
         """access_links: by interface, whether any packet of an unknown node is a signal."""
-        self._note: Callable[[LogEntry], None] = _write_to_log
+        self._note: Callable[[LogEntry], None] = write_by_structlog
         self.client = VppClient(settings.api_socket)
         interfaces = InterfaceDirectory(self.client)
         self._gateway_address = gateway_link_layer_address
@@ -142,7 +139,3 @@ class VppAdapters:
     def _note_losses(self, lost: int) -> None:
         facts = {"lost": lost, "total": self.punt.lost}
         self._note(LogEntry("punted_packets_lost", Level.WARNING, facts))
-
-
-def _write_to_log(entry: LogEntry) -> None:
-    getattr(_log, entry.level.value)(entry.name, **entry.facts)
