@@ -56,6 +56,8 @@ class Attaches:
     """From the first solicitation to the last advertisement."""
     updates: int
     """Proxy Binding Updates that the LMA answered, those sent again included."""
+    cpu_s: float
+    """Processor time of nodes and LMA."""
 
 
 @dataclass(slots=True)
@@ -84,7 +86,8 @@ class Outside:
         poll = select.poll()
         poll.register(self.core, select.POLLIN)
         poll.register(self.access, select.POLLIN)
-        begun = last = time.monotonic()
+        begun, cpu_begun = time.monotonic(), time.process_time()
+        last = begun
         while (waiting or sent_at) and time.monotonic() < last + PATIENCE_S:
             due = min(count, int((time.monotonic() - begun) * per_s) + 1)
             while count - len(waiting) < due:
@@ -97,7 +100,14 @@ class Outside:
                 if (attached_at := sent_at.pop(node, None)) is not None:
                     last = time.monotonic()
                     latencies.append(last - attached_at)
-        return Attaches(per_s, count, latencies, last - begun, self.updates - updates_before)
+        return Attaches(
+            per_s,
+            count,
+            latencies,
+            last - begun,
+            self.updates - updates_before,
+            time.process_time() - cpu_begun,
+        )
 
     def _answer_updates(self) -> None:
         for frame in _received(self.core):

@@ -28,6 +28,7 @@ _STOP_TIMEOUT_S: Final = 60.0
 _WARM_UP: Final = 500
 _SECONDS_AT_EACH_RATE: Final = 4
 _ACCESS: Final = LINKS[0]
+_ADMIN_SOCKET: Final = "mag.sock"
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
 _CONFIGURATION: Final = """
@@ -59,7 +60,7 @@ def measure_storm(
     """
     runs = [_run(installation, rates) for _ in range(repeats)]
     for number, rate in enumerate(rates):
-        seen = [attaches[number] for attaches, _ in runs]
+        seen = [attaches[number] for attaches, *_ in runs]
         is_highest = rate == max(rates)
         served = [len(each.latencies_s) / each.took_s for each in seen]
         target = STORM_PER_S if is_highest else None
@@ -76,7 +77,16 @@ def measure_storm(
         yield Measurement(f"attach_{rate}_unserved", "nodes", unserved, UNSERVED)
         again = [each.updates - each.attached for each in seen]
         yield Measurement(f"attach_{rate}_updates_sent_again", "PBUs", again)
-    lost = [counters["signalling"]["lost_before_us"] for _, counters in runs]
+        for who, spent in (
+            ("agent", [costs[number] for _, costs, _ in runs]),
+            ("outside", [each.cpu_s for each in seen]),
+        ):
+            yield Measurement(
+                f"attach_{rate}_{who}_cpu_us",
+                "us",
+                [1e6 * cpu_s / each.attached for cpu_s, each in zip(spent, seen, strict=True)],
+            )
+    lost = [counters["signalling"]["lost_before_us"] for *_, counters in runs]
     yield Measurement("punted_packets_lost", "packets", lost, UNSERVED)
 
 
@@ -88,24 +98,27 @@ def _percentile(values: Sequence[float], share: float) -> float:
 
 def _run(
     installation: VppInstallation, rates: Sequence[int]
-) -> tuple[list[Attaches], dict[str, Any]]:
+) -> tuple[list[Attaches], list[float], dict[str, Any]]:
+    """What nodes saw at each rate, processor seconds of the agent for each, its last counters."""
     # Not below the caller's own directory: the address of a socket holds 107 octets.
     with (
         TemporaryDirectory(prefix="mag-perf-") as name,
         namespace_pair() as (gateway, world),
         _wires(gateway, world, installation, Path(name)) as bench,
-        _agent(Path(name), bench) as admin_socket,
+        _agent(Path(name), bench) as agent,
     ):
         taps = in_namespace(world, lambda: {link: tap_of(link) for link in (CORE, _ACCESS)})
         outside = Outside(taps[CORE], taps[_ACCESS])
         try:
             outside.attach(0, _WARM_UP, 500)
-            first, seen = _WARM_UP, []
+            first, seen, costs = _WARM_UP, [], []
             for rate in rates:
                 count = rate * _SECONDS_AT_EACH_RATE
+                before = processor_seconds(agent.pid)
                 seen.append(outside.attach(first, count, rate))
+                costs.append(processor_seconds(agent.pid) - before)
                 first += count
-            return seen, asyncio.run(_ask(admin_socket))
+            return seen, costs, asyncio.run(_ask(Path(name) / _ADMIN_SOCKET))
         finally:
             for tap in taps.values():
                 tap.close()
@@ -127,8 +140,8 @@ def _wires(
 
 
 @contextmanager
-def _agent(folder: Path, bench: VppBench) -> Iterator[Path]:
-    """`mag run` on a core of its own, its log in a file as a service's is; its admin socket."""
+def _agent(folder: Path, bench: VppBench) -> Iterator[subprocess.Popen[bytes]]:
+    """`mag run` on a core of its own, its log in a file as a service's is."""
     configuration = folder / "mag.yaml"
     configuration.write_text(
         _CONFIGURATION.format(coa=PROXY_COA, lma=LMA_A, core=CORE, access=_ACCESS, folder=folder)
@@ -144,8 +157,8 @@ def _agent(folder: Path, bench: VppBench) -> Iterator[Path]:
         )
     try:
         os.sched_setaffinity(process.pid, {AGENT_CORE})
-        _wait_until_served(folder / "mag.sock", process, folder / "log")
-        yield folder / "mag.sock"
+        _wait_until_served(folder / _ADMIN_SOCKET, process, folder / "log")
+        yield process
     finally:
         process.terminate()
         try:
@@ -164,6 +177,13 @@ def _wait_until_served(admin_socket: Path, process: subprocess.Popen[bytes], log
         except AdminError:
             time.sleep(0.05)
     raise RuntimeError(f"the gateway does not serve: {log.read_text()[-2000:]}")
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    _, _, rest = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")
+    user, system = rest.split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 async def _serves(admin_socket: Path) -> bool:

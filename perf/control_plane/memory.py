@@ -109,6 +109,7 @@ class TemplateTransport:
     """Carries updates to a TemplateLma and keeps none."""
 
     received = lost = send_failures = 0
+    is_congested = False
 
     def __init__(self) -> None:
         self._lma = TemplateLma()
@@ -124,6 +125,12 @@ class TemplateTransport:
             answer = self._lma.answer(data)
             asyncio.get_running_loop().call_soon(self._receive, answer, LMA_ADDRESS)
         return True
+
+    def on_room(self, listener: object) -> None:
+        """See MobilityTransport; likewise below."""
+
+    def catch_up(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         """See MobilityTransport."""

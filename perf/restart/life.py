@@ -82,6 +82,7 @@ class CountingTransport:
     """Carries updates to an LMA that accepts everything; keeps none."""
 
     received = lost = send_failures = 0
+    is_congested = False
 
     def __init__(self, place: Place) -> None:
         self.discarded: Counter[str] = Counter()
@@ -96,6 +97,12 @@ class CountingTransport:
 
     def reach(self, lma_addresses: object) -> None:
         """Whoever it is."""
+
+    def on_room(self, listener: object) -> None:
+        """There is always room."""
+
+    def catch_up(self) -> None:
+        """Nothing waits."""
 
     def send(self, data: bytes, destination: IPv6Address, next_header: int) -> bool:
         if data[_MH_TYPE_OFFSET] == MobilityHeaderType.BINDING_UPDATE:

@@ -1,5 +1,6 @@
 """Our end of the punt socket, with VPP's end played by the test."""
 
+import asyncio
 import os
 import select
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
+from mag.services import punt_socket
 from mag.services.node_signal import NodeSignal
 from mag.services.punt_access_link import PuntAccessLink, SourceEvents
 from mag.services.punt_socket import PuntSocket
@@ -343,6 +345,87 @@ async def test_socket_is_emptied_while_a_burst_is_handled(world: World) -> None:
         world.deliver(CORE, framed(FROM_LMA))
     await until(lambda: len(handled) == 10 + 400 * 5)
     assert world.punt.received == len(handled)
+
+
+async def test_answers_overtake_what_asks(world: World) -> None:
+    """Whoever is served first must not wait for all who come: else more is asked, and less done."""
+    order: list[str] = []
+    world.punt.listen("access", IP_PROTOCOL_ICMPV6, lambda frame: order.append("asks"))
+    transport = PuntTransport(world.punt, MAG, core_interfaces=("core",), lma_addresses=(LMA,))
+    transport.open(lambda data, source: order.append("answer"), lambda *_: None)
+    for _ in range(50):
+        world.deliver(ACCESS, framed(solicitation()))
+    for _ in range(50):
+        world.deliver(CORE, framed(FROM_LMA))
+    await until(lambda: len(order) == 100)
+    assert order == ["answer"] * 50 + ["asks"] * 50
+
+
+async def test_flood_of_what_asks_costs_no_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much is dropped here, and counted: in VPP's buffer it would leave no room."""
+    monkeypatch.setattr(punt_socket, "MOST_WAITING", 100)
+    transport, messages = transport_of(world)
+    _, signals = port_of(world)
+    for _ in range(2):
+        for _ in range(70):
+            world.deliver(ACCESS, framed(solicitation()))
+        world.punt._receive()
+    world.deliver(CORE, framed(FROM_LMA))
+    await until(lambda: len(signals) == 100)
+    assert len(messages) == 1
+    assert transport.discarded == {"too_many_waiting": 40}
+
+
+async def test_others_have_their_turn_while_many_packets_wait(world: World) -> None:
+    _, signals = port_of(world)
+    for _ in range(150):
+        world.deliver(ACCESS, framed(solicitation()))
+    seen = []
+    while len(signals) < 150:
+        await asyncio.sleep(0)
+        seen.append(len(signals))
+    assert len({count for count in seen if count}) >= 3
+
+
+async def test_answers_are_read_when_somebody_is_about_to_ask_again(world: World) -> None:
+    transport, messages = transport_of(world)
+    _, signals = port_of(world)
+    for _ in range(3):
+        world.deliver(ACCESS, framed(solicitation()))
+        world.deliver(CORE, framed(FROM_LMA))
+    transport.catch_up()  # no turn of the loop in between
+    assert len(messages) == 3
+    assert not signals
+    await until(lambda: len(signals) == 3)
+
+
+async def test_much_that_waits_for_vpp_is_told_and_so_is_its_end(world: World) -> None:
+    transport, _ = transport_of(world)
+    room: list[int] = []
+    transport.on_room(lambda: room.append(len(world.punt._outgoing)))
+    assert not transport.is_congested
+    for number in range(1500):
+        transport.send(number.to_bytes(4, "big"), LMA)
+    assert transport.is_congested
+    for _ in range(1500):
+        await until(lambda: select.select([world.vpp], [], [], 0)[0])
+        world.sent()
+    await until(lambda: room)
+    assert room == [0]
+    assert not transport.is_congested
+
+
+async def test_vpp_that_goes_ends_the_waiting(world: World) -> None:
+    transport, _ = transport_of(world)
+    room: list[int] = []
+    transport.on_room(lambda: room.append(1))
+    for _ in range(1500):
+        transport.send(MESSAGE, LMA)
+    world.vpp.close()
+    await until(lambda: room)
+    assert not transport.is_congested
 
 
 async def test_losses_go_on_from_where_they_were_when_vpp_restarts(world: World) -> None:

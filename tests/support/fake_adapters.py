@@ -68,6 +68,9 @@ class FakeTransport:
         self.received = self.lost = self.send_failures = 0
         self.discarded: Counter[str] = Counter()
         self.is_answering = True
+        self.is_congested = False
+        self.unread: list[bytes] = []
+        """Has arrived, and is handed on when somebody catches up."""
         self.status = 0
         self.sent: list[bytes] = []
         """Proxy Binding Updates."""
@@ -82,6 +85,14 @@ class FakeTransport:
     def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
         self._receive = receive
         self.report_error = receive_error
+
+    def on_room(self, listener: Callable[[], None]) -> None:
+        self.tell_of_room = listener
+
+    def catch_up(self) -> None:
+        unread, self.unread = self.unread, []
+        for data in unread:
+            self._hand_on(data, LMA_ADDRESS)
 
     def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
         self.reached = set(lma_addresses)

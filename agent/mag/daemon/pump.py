@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from mag.protocol.events import Event
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
@@ -11,13 +12,17 @@ from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.journal.base import Journal
 from mag.services.mobility_transport import MobilityTransport
 
+CONGESTED_TURN_S: Final = 0.05
+"""While nothing more can be sent: the shortest time between two looks at what else is due."""
+
 
 class Pump:
     """Drives one core in the running loop.
 
     Whoever gives the core an input calls `wake`; inputs of one loop turn are drained together.
     Nothing is sent before the journal has what it rests on: what an LMA knows of us, we know
-    after a crash.
+    after a crash. Nothing is sent again while its answer may have arrived, or the first of it has
+    not left: overload would make more work of itself.
     """
 
     def __init__(
@@ -34,7 +39,10 @@ class Pump:
         self._dispatch = dispatch
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due_at: float | None = None
+        """When the timer calls."""
         self._is_scheduled = False
+        transport.on_room(self.wake)
 
     def now(self) -> float:
         """The core's clock: monotonic seconds."""
@@ -56,9 +64,13 @@ class Pump:
         """Drain the core now: send what is to be sent, set in motion what events ask for."""
         self._is_scheduled = False
         try:
+            if self._due_at is not None and self._due_at <= self.now():
+                self._transport.catch_up()
             now, utc = self.now(), time.time()
             self._core.handle_timer(now)
-            messages = self._core.messages_to_send(now, utc)
+            # What is not built yet costs nothing, keeps its place, and leaves with newer numbers.
+            is_held = self._transport.is_congested
+            messages = [] if is_held else self._core.messages_to_send(now, utc)
             self._journal.note(self._core.changes_to_store(now, utc))
             if messages:
                 self._journal.when_written(partial(self._send, messages))
@@ -72,9 +84,16 @@ class Pump:
             self._transport.send(message.data, message.destination, message.next_header)
 
     def _rearm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self._core.get_timer()
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self.wake)
+        due_at = self._core.get_timer()
+        if due_at is not None and self._transport.is_congested:
+            due_at = max(due_at, self.now() + CONGESTED_TURN_S)
+        if due_at == self._due_at and self._timer is not None:
+            return
+        self.close()
+        self._due_at = due_at
+        if due_at is not None:
+            self._timer = self._loop.call_at(due_at, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._timer = None
+        self.wake()

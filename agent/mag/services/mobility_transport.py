@@ -57,6 +57,16 @@ class MobilityTransport(Protocol):
     def discarded(self) -> Counter[str]:
         """Messages that are not for us, by reason."""
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether what was sent still waits to leave: more of it would grow old there."""
+
+    def on_room(self, listener: Callable[[], None]) -> None:
+        """Have it called whenever that has ended."""
+
+    def catch_up(self) -> None:
+        """Hand on now what has arrived: it may be what somebody is about to ask for again."""
+
     def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
         """Begin to receive. Raises TransportError."""
 
@@ -77,6 +87,9 @@ class MobilityTransport(Protocol):
 
 class RawSocketTransport:
     """The kernel's way: one raw socket bound to the Proxy Care-of Address."""
+
+    is_congested = False
+    """What the kernel has no room for it refuses."""
 
     def __init__(self, proxy_care_of_address: IPv6Address) -> None:
         self.received = 0
@@ -118,6 +131,13 @@ class RawSocketTransport:
                 return True
         self.send_failures += 1
         return False
+
+    def on_room(self, listener: Callable[[], None]) -> None:
+        """It never ends, as it never begins."""
+
+    def catch_up(self) -> None:
+        """Hand on now what has arrived."""
+        self._drain()
 
     def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
         """Nothing to do: the core tells strangers from LMAs, the kernel resolves by itself."""

@@ -3,7 +3,8 @@
 One datagram each way is one packet behind a descriptor. A registration is for the whole VPP and
 all its interfaces, so each packet goes to whoever listens on the interface it came in on, or is
 counted and dropped. VPP does not wait for us: what finds our socket full is lost, and counted by
-VPP alone.
+VPP alone. So the socket is emptied before anything else, and what is more than can be handled waits
+here: what answers us ahead of what asks, which is dropped and counted when too much of it waits.
 """
 
 import asyncio
@@ -32,9 +33,14 @@ _DESCRIPTOR: Final = Struct("=II")
 _LARGEST_DATAGRAM: Final = 65_535
 _LARGEST_SENT: Final = 2048
 """VPP cuts off what does not fit in one of its buffers."""
-_PACKETS_PER_TURN: Final = 64
-_MOST_WAITING: Final = 16_384
+_URGENT_PER_TURN: Final = 256
+_OTHERS_PER_TURN: Final = 64
+_PACKETS_BETWEEN_READS: Final = 16
+MOST_WAITING: Final = 16_384
+"""Of urgent packets, and of others."""
 _MOST_OUTGOING: Final = 16_384
+_MANY_OUTGOING: Final = 256
+"""That wait for room in VPP's socket: what is due is better not even made then."""
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
 _LONGEST_PATH: Final = 107
 _SOCKET_MODE: Final = 0o660
@@ -51,6 +57,7 @@ _VERSION_6: Final = 6
 
 Listener = Callable[[EthernetFrame], None]
 """Called with each punted packet; without Ethernet header the addresses are empty."""
+_Waiting = deque[tuple[Listener, EthernetFrame]]
 
 
 class PuntAction(IntEnum):
@@ -89,12 +96,17 @@ class PuntSocket:
         self._stats = stats
         self._path = path
         self._socket: socket.socket | None = None
-        self._waiting: deque[bytes] = deque()
-        """Received, but not handed on yet."""
+        self._buffer = memoryview(bytearray(_LARGEST_DATAGRAM))
+        self._urgent: _Waiting = deque()
+        """Received, but not handed on yet; likewise the others."""
+        self._others: _Waiting = deque()
         self._next_turn: asyncio.Handle | None = None
         self._outgoing: deque[bytes] = deque()
         """What VPP had no room for yet."""
-        self._listeners: dict[tuple[str, int], Listener] = {}
+        self._is_awaiting_room = False
+        self._on_room: list[Callable[[], None]] = []
+        self._listeners: dict[tuple[str, int], tuple[Listener, _Waiting]] = {}
+        """By interface and next header: who takes such packets, and where they wait for it."""
         self._loss_check: asyncio.Task[None] | None = None
         self._losses_seen = 0
         """What VPP had counted at the last look; it counts from its own start."""
@@ -121,9 +133,12 @@ class PuntSocket:
             server = reply.pathname
         self._connect(self._socket, server)
 
-    def listen(self, interface: str, next_header: int, listener: Listener) -> None:
-        """Have packets of this next header from this interface handed on."""
-        self._listeners[interface, next_header] = listener
+    def listen(
+        self, interface: str, next_header: int, listener: Listener, *, is_urgent: bool = False
+    ) -> None:
+        """Have packets of this next header from this interface handed on; urgent ones overtake."""
+        waiting = self._urgent if is_urgent else self._others
+        self._listeners[interface, next_header] = listener, waiting
 
     def unlisten(self, interface: str, next_header: int) -> None:
         """No longer hand them on."""
@@ -147,6 +162,21 @@ class PuntSocket:
             return False
         return self._send(out, PuntAction.ROUTE_IPV6, packet)
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether much still waits for room in VPP's socket."""
+        return len(self._outgoing) >= _MANY_OUTGOING
+
+    def on_room(self, listener: Callable[[], None]) -> None:
+        """Have it called whenever nothing waits any more."""
+        self._on_room.append(listener)
+
+    def catch_up(self) -> None:
+        """Hand on all that is urgent and has arrived, now."""
+        self._receive()
+        self._hand_on(self._urgent, len(self._urgent))
+        self._go_on()
+
     def on_losses(self, listener: Callable[[int], None]) -> None:
         """Have it told, whenever packets were lost, how many."""
         self._loss_listeners.append(listener)
@@ -159,7 +189,8 @@ class PuntSocket:
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None
-        self._waiting.clear()
+        self._urgent.clear()
+        self._others.clear()
         self._drop_outgoing()
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
@@ -203,7 +234,7 @@ class PuntSocket:
             self.send_failures += 1
             return False
         self._outgoing.append(datagram)
-        return len(self._outgoing) > 1 or self._flush()
+        return self._flush()
 
     def _flush(self) -> bool:
         """Send what VPP has room for, the rest when it has; False if VPP is away.
@@ -213,26 +244,37 @@ class PuntSocket:
         """
         if self._socket is None:
             return False
-        loop = asyncio.get_running_loop()
         try:
             while self._outgoing:
                 self._socket.send(self._outgoing[0])
                 self._outgoing.popleft()
                 self.sent += 1
         except BlockingIOError:
-            loop.add_writer(self._socket, self._flush)
+            self._await_room(self._socket)
             return True
         except OSError:  # retransmission and the next advertisement make up for it
             self._drop_outgoing()
             return False
-        loop.remove_writer(self._socket)
+        self._end_of_waiting(self._socket)
         return True
+
+    def _await_room(self, ours: socket.socket) -> None:
+        if not self._is_awaiting_room:
+            self._is_awaiting_room = True
+            asyncio.get_running_loop().add_writer(ours, self._flush)
+
+    def _end_of_waiting(self, ours: socket.socket) -> None:
+        if self._is_awaiting_room:
+            self._is_awaiting_room = False
+            asyncio.get_running_loop().remove_writer(ours)
+            for listener in self._on_room:
+                listener()
 
     def _drop_outgoing(self) -> None:
         self.send_failures += len(self._outgoing)
         self._outgoing.clear()
         if self._socket is not None:
-            asyncio.get_running_loop().remove_writer(self._socket)
+            self._end_of_waiting(self._socket)
 
     @staticmethod
     def _connect(ours: socket.socket, server: str) -> None:
@@ -250,31 +292,52 @@ class PuntSocket:
             raise PuntSocketError("connect to VPP's punt socket", reason, target=server) from error
 
     def _drain(self) -> None:
-        """Empty the socket, and again after each packet that is handed on.
+        """Empty the socket, and again now and then while packets are handed on.
 
         What waits in it takes room in VPP's send buffer, and a burst is more than that holds. A
-        limited number is handled each turn, so that others get theirs.
+        limited number is handled each turn, so that others get theirs; first what is urgent.
         """
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None
         self._receive()
-        for _ in range(min(_PACKETS_PER_TURN, len(self._waiting))):
-            self._take(self._waiting.popleft())
-            self._receive()
-        if self._waiting:
+        self._hand_on(self._urgent, _URGENT_PER_TURN)
+        if not self._urgent:
+            self._hand_on(self._others, _OTHERS_PER_TURN)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._next_turn is None and (self._urgent or self._others):
             self._next_turn = asyncio.get_running_loop().call_soon(self._drain)
 
+    def _hand_on(self, waiting: _Waiting, most: int) -> None:
+        for number in range(1, most + 1):
+            if not waiting:
+                return
+            self._hand_on_next(waiting)
+            if number % _PACKETS_BETWEEN_READS == 0:
+                self._receive()
+
+    def _hand_on_next(self, waiting: _Waiting) -> None:
+        listener, frame = waiting.popleft()
+        listener(frame)
+        if self._outgoing:  # VPP has had time to make room
+            self._flush()
+
     def _receive(self) -> None:
-        while self._socket is not None and len(self._waiting) < _MOST_WAITING:
+        if self._socket is None:
+            return
+        buffer, receive_into = self._buffer, self._socket.recv_into
+        for _ in range(MOST_WAITING):
             try:
-                self._waiting.append(self._socket.recv(_LARGEST_DATAGRAM))
+                length = receive_into(buffer)
             except BlockingIOError:
                 return
+            self._sort(bytes(buffer[:length]))
             if self._loss_check is None:
                 self._loss_check = asyncio.create_task(self._check_losses())
 
-    def _take(self, datagram: bytes) -> None:
+    def _sort(self, datagram: bytes) -> None:
         self.received += 1
         if len(datagram) < _DESCRIPTOR.size:
             self.discarded["truncated"] += 1
@@ -289,11 +352,15 @@ class PuntSocket:
         except WireError as error:
             self.discarded[error.reason] += 1
             return
-        listener = self._listeners.get((interface.name, _next_header(frame.payload)))
-        if listener is None:
+        found = self._listeners.get((interface.name, _next_header(frame.payload)))
+        if found is None:
             self.discarded["wrong_interface"] += 1
             return
-        listener(frame)
+        listener, waiting = found
+        if len(waiting) >= MOST_WAITING:
+            self.discarded["too_many_waiting"] += 1
+        else:
+            waiting.append((listener, frame))
 
     async def _check_losses(self) -> None:
         await asyncio.sleep(LOSS_CHECK_S)

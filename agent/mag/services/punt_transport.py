@@ -1,7 +1,7 @@
 """Mobility Header datagrams over VPP's punt socket (RFC 6275 §6.1)."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import Final
@@ -46,12 +46,25 @@ class PuntTransport:
         """Messages that are not for us, and punted packets that are nobody's, by reason."""
         return self._not_for_us + self._punt.discarded
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether VPP has not taken yet all that was sent."""
+        return self._punt.is_congested
+
+    def on_room(self, listener: Callable[[], None]) -> None:
+        """Have it called whenever VPP has taken all."""
+        self._punt.on_room(listener)
+
+    def catch_up(self) -> None:
+        """Hand on now what has arrived."""
+        self._punt.catch_up()
+
     def open(self, receive: ReceiveMessage, receive_error: ReceiveError) -> None:
         """Begin to receive; the punt socket is open. ICMPv6 errors stay with VPP."""
         self._receive = receive
         self._punt.on_losses(self._note_losses)
         for name in self._core_interfaces:
-            self._punt.listen(name, IP_PROTOCOL_MOBILITY_HEADER, self._take)
+            self._punt.listen(name, IP_PROTOCOL_MOBILITY_HEADER, self._take, is_urgent=True)
 
     async def resolve_lmas(self) -> None:
         """Ping each LMA: VPP loses the packet that makes it resolve a next hop.
