@@ -1,7 +1,7 @@
 """What a gateway that starts again sends in its first minute, in simulated time."""
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -77,7 +77,7 @@ def _first_minute(kept: Sequence[StoredBinding], begun_at: float) -> _Minute:
         marks=OrderingMarks(1, 0),
     )
     remembered = [RememberedBinding(each, profile(0)) for each in kept]
-    core.restore(remembered, {}, 0.0, begun_at)
+    deque(core.restore(remembered, {}, 0.0, begun_at), maxlen=0)
     lma = TemplateLma()
     minute = _Minute()
     now = 0.0

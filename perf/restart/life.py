@@ -138,6 +138,9 @@ class RememberingDataplane:
         """Nothing to let go of."""
 
     async def dump(self) -> ForwardingState:
+        return await asyncio.to_thread(self._state)
+
+    def _state(self) -> ForwardingState:
         kept = self._records.values()
         return ForwardingState(
             {each.key: each for each in kept if isinstance(each, LmaTunnel)},
@@ -192,7 +195,11 @@ async def live(place: Place, dataplane: Dataplane, journal: Path | None) -> Asyn
     searches = contextlib.ExitStack()
     searches.enter_context(short_searches())
     begun, cpu_begun = time.monotonic(), time.process_time()
-    opened = open_journal(journal, place.proxy_care_of_address, 1) if journal else None
+    opened = (
+        await asyncio.to_thread(open_journal, journal, place.proxy_care_of_address, 1)
+        if journal
+        else None
+    )
     opened_s = time.monotonic() - begun
     core = MobileAccessGateway(
         settings,

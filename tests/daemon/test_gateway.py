@@ -611,7 +611,7 @@ async def test_metrics_tell_bindings_signalling_and_no_subscriber(
 async def test_traffic_of_all_bindings_is_in_the_metrics(
     gateway: Gateway, world: FakeWorld, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    monkeypatch.setattr(steps, "TURN_S", 0.0)
     for mac in (MN1_MAC, MN2_MAC):
         prefix = await attached(world, mac)
         world.dataplane.uplink(mac, "access1", packet_from(prefix))
@@ -695,7 +695,7 @@ async def test_two_gateways_of_a_domain_tell_a_node_the_same(world: FakeWorld) -
 async def test_bindings_are_all_told_of_however_many_steps_it_takes(
     world: FakeWorld, gateway: Gateway, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    monkeypatch.setattr(steps, "TURN_S", 0.0)
     await attached(world)
     await attached(world, MN2_MAC)
     rows = await control.bindings()

@@ -440,7 +440,7 @@ async def test_what_changes_while_effects_are_worked_out_is_seen(
     gateway: Gateway, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With many sessions that takes more than one turn of the loop."""
-    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    monkeypatch.setattr(steps, "TURN_S", 0.0)
     await attached(world)
     await attached(world, MN2_MAC)
     entries = list(gateway.core.binding_update_list)
@@ -463,7 +463,7 @@ async def test_all_sessions_follow_a_reload_however_many_steps_it_takes(
     control: Control,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(steps, "AT_ONCE", 1)
+    monkeypatch.setattr(steps, "TURN_S", 0.0)
     await attached(world)
     await attached(world, MN2_MAC)
     for port in world.ports.values():

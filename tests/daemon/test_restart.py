@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,11 +18,16 @@ from mag.dataplane.base import DataplaneError, Ensure, MobileNodeForwarding, Rem
 from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.outgoing_message import OutgoingMessage
+from mag.protocol.policy_profile import PolicyProfile
+from mag.services.admin_api import AdminApi
+from mag.services.admin_client import AdminClient
 from mag.services.gateway_control import DrainRequest
 from mag.services.journal.opening import open_journal
 from mag.services.link_monitor import LinkState
+from mag.services.policy_store import ConfiguredPolicyStore
 from mag.wire import mobility_header
 from mag.wire.heartbeat import Heartbeat
+from mag.wire.iana import HeartbeatFlag
 from mag.wire.options import RestartCounterOption
 from support.fake_adapters import (
     CONFIGURATION,
@@ -42,6 +48,8 @@ class Life:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.starts = 0
+        self.newest: Gateway
+        """From before it serves."""
         self.world = FakeWorld(configuration(CONFIGURATION + b"shutdown: {policy: keep}\n"))
 
     @contextlib.asynccontextmanager
@@ -73,6 +81,7 @@ class Life:
             journal=opened.start(),
             earlier=opened.state,
         )
+        self.newest = gateway
         try:
             await gateway.open()
             yield gateway
@@ -130,6 +139,113 @@ async def test_node_keeps_its_service_through_a_restart(life: Life, killed: bool
     (restored,) = (log for log in logs if log["event"] == "bindings_restored")
     assert (restored["served"], restored["expired"]) == (1, 0)
     assert life.is_served(prefix)
+
+
+class HeldUp:
+    """A start that has not got beyond its policy, which says nothing before `release`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._asked = asyncio.Event()
+        self._may_answer = asyncio.Event()
+        ask = ConfiguredPolicyStore.profile
+
+        async def profile(*arguments: Any) -> PolicyProfile | None:
+            self._asked.set()
+            await self._may_answer.wait()
+            return await ask(*arguments)
+
+        monkeypatch.setattr(ConfiguredPolicyStore, "profile", profile)
+
+    @contextlib.asynccontextmanager
+    async def start(self, life: Life) -> AsyncIterator[asyncio.Future[Gateway]]:
+        """Restoring has begun; the gateway comes once it serves."""
+        serving: asyncio.Future[Gateway] = asyncio.get_running_loop().create_future()
+        end = asyncio.Event()
+
+        async def live() -> None:
+            async with life.gateway() as gateway:
+                serving.set_result(gateway)
+                await end.wait()
+
+        living = asyncio.create_task(live())
+        await asyncio.wait_for(self._asked.wait(), 5)
+        try:
+            yield serving
+        finally:
+            self.release()
+            end.set()
+            await living
+
+    def release(self) -> None:
+        self._may_answer.set()
+
+
+def restarted(counter: int) -> bytes:
+    """The LMA says so by itself (RFC 5847 §3.2)."""
+    flags = HeartbeatFlag.RESPONSE | HeartbeatFlag.UNSOLICITED
+    heartbeat = Heartbeat(0, flags, (RestartCounterOption(counter),))
+    return mobility_header.encode(heartbeat, LMA_ADDRESS, PROXY_CARE_OF_ADDRESS)
+
+
+async def test_lma_that_speaks_while_bindings_are_restored_is_heard_of_all_of_them(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has lost its bindings: every one of ours is registered again."""
+    async with life.gateway(killed=True) as gateway:
+        await life.attached(gateway)
+        await life.attached(gateway, MN2_MAC)
+        life.world.transport.deliver(restarted(7))
+        await eventually(lambda: gateway.core.peers[LMA_ADDRESS].liveness.restart_counter == 7)
+        gateway.pump.run()
+    held_up = HeldUp(monkeypatch)
+    async with held_up.start(life) as serving:
+        transport = life.world.transport
+        transport.deliver(restarted(8))
+        await eventually(lambda: transport.received)
+        held_up.release()
+        gateway = await asyncio.wait_for(serving, 5)
+        assert gateway.core.peers[LMA_ADDRESS].liveness.restarts_seen == 1
+        await eventually(lambda: len(transport.sent) == 2)
+
+
+async def test_no_flood_while_bindings_are_restored_takes_all_memory(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mag.daemon.resumption.MAX_WAITING", 3)
+    async with life.gateway(killed=True) as gateway:
+        await life.attached(gateway)
+    held_up = HeldUp(monkeypatch)
+    async with held_up.start(life) as serving:
+        for counter in range(5):
+            life.world.transport.deliver(restarted(counter))
+        await eventually(lambda: life.world.transport.received == 5)
+        held_up.release()
+        gateway = await asyncio.wait_for(serving, 5)
+        assert gateway.core.discarded == {"starting": 2}
+        assert gateway.core.peers[LMA_ADDRESS].liveness.restart_counter == 2
+
+
+async def test_node_that_is_reported_while_bindings_are_restored_goes_on_with_its_own(
+    life: Life, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What was stored never replaces what is newer, nor the other way round."""
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    held_up = HeldUp(monkeypatch)
+    async with held_up.start(life) as serving:
+        socket = tmp_path / "mag.sock"
+        api = AdminApi(Control(life.newest, tmp_path / "mag.yaml"), socket, 0o600)
+        await api.open()
+        async with AdminClient(socket) as client:
+            report = client.attach("access2", MN1_MAC.hex(":"))
+            reporting = asyncio.create_task(report)
+            assert (await client.status())["is_serving"] is False
+            held_up.release()
+            row = await asyncio.wait_for(reporting, 5)
+        await api.close()
+        assert (row["binding_id"], row["access_interface"]) == (1, "access2")
+        assert len((await serving).core.binding_update_list) == 1
+        await eventually(lambda: life.is_served(prefix, link="access2"))
 
 
 async def test_what_is_missing_is_added_and_what_is_nobodys_removed(life: Life) -> None:

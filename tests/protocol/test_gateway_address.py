@@ -362,7 +362,7 @@ class TestOutlivingTheGateway:
         assert stored is not None
         assert stored.gateway_link_local_address == GIVEN
         again = make_gateway(fixed_mag_link_local_address=NONE, lifetime_s=LIFETIME_S)
-        again.restore([RememberedBinding(stored, profile())], {}, 0.0, UTC + 2.0)
+        list(again.restore([RememberedBinding(stored, profile())], {}, 0.0, UTC + 2.0))
         wanted = only(again.events(), ForwardingWanted)
         assert wanted.binding.gateway_link_local_address == GIVEN
 
@@ -373,7 +373,7 @@ class TestOutlivingTheGateway:
         (stored,) = gateway.changes_to_store(1.0, UTC + 1.0).bindings.values()
         assert stored is not None
         again = make_gateway(lifetime_s=LIFETIME_S)
-        again.restore([RememberedBinding(stored, profile())], {}, 0.0, UTC + 2.0)
+        list(again.restore([RememberedBinding(stored, profile())], {}, 0.0, UTC + 2.0))
         assert entry_of(again).gateway_link_local_address == RESERVED_LINK_LOCAL_ADDRESS
 
     def test_node_without_a_router_gets_one_soon(
@@ -386,7 +386,7 @@ class TestOutlivingTheGateway:
         assert stored is not None
         assert stored.gateway_link_local_address is None
         again = make_gateway(fixed_mag_link_local_address=NONE, lifetime_s=LIFETIME_S)
-        again.restore([RememberedBinding(stored, profile())], {}, 0.0, UTC + 6.0)
+        list(again.restore([RememberedBinding(stored, profile())], {}, 0.0, UTC + 6.0))
         again.handle_timer(0.0)
         (message,) = again.messages_to_send(0.0, UTC + 6.0)
         assert sent(message) == NONE

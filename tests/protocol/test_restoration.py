@@ -87,8 +87,9 @@ class Store:
             )
             for binding in self.bindings.values()
         ]
-        counts = gateway.restore(remembered, self.lma_restart_counters, 0.0, UTC + away_s)
-        return gateway, counts
+        restoration = gateway.restore(remembered, self.lma_restart_counters, 0.0, UTC + away_s)
+        assert len(list(restoration)) >= len(remembered)
+        return gateway, restoration.counts
 
 
 @pytest.fixture
@@ -125,6 +126,28 @@ def test_served_binding_goes_on_without_a_word_to_the_lma(
     assert entry.refresh_at == pytest.approx(before.refresh_at - 5.0)
     assert again.peers[LMA_ADDRESS].serving_bindings == 1
     assert not again.changes_to_store(0.0, UTC)
+
+
+def test_bindings_are_restored_one_with_each_step_and_those_that_end_first_before_others(
+    store: Store, gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """However many there are, whoever goes through the steps can stop and go on."""
+    served(store, gateway, lma, count=4)
+    early = store.bindings[3]
+    store.bindings[3] = replace(early, expires_at=UTC + 1.0)
+    again = make_gateway(marks=store.marks)
+    remembered = [
+        RememberedBinding(binding, profile(binding.mn_id)) for binding in store.bindings.values()
+    ]
+    steps = iter(again.restore(remembered, {}, 0.0, UTC + 2.0))
+    next(steps)
+    assert [event.binding.binding_id for event in of_type(again.events(), BindingLost)] == [3]
+    assert len(again.binding_update_list) == 0
+    next(steps)
+    assert len(again.binding_update_list) == 1
+    assert again.events() == []
+    list(steps)
+    assert len(of_type(again.events(), ForwardingWanted)) == 3
 
 
 def test_refresh_of_a_proven_session_says_so(

@@ -194,6 +194,9 @@ class ScriptedControl:
         self.remaining = max(0, self.remaining - 1)
         return {**STATUS, "drain": self._drain()}
 
+    async def serving(self) -> None:
+        """It always does."""
+
     def configuration(self, *, with_defaults: bool) -> Document:
         return CONFIGURATION_WITH_DEFAULTS if with_defaults else CONFIGURATION
 

@@ -93,6 +93,10 @@ class Control:
             "failures": dict(journal.failures),
         }
 
+    async def serving(self) -> None:
+        """Wait until the gateway has taken up service."""
+        await self._gateway.is_open.wait()
+
     def configuration(self, *, with_defaults: bool) -> Document:
         """What the gateway runs with, as values and as a file."""
         running = self._gateway.configuration

@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any, get_args
 
@@ -33,7 +34,7 @@ from mag.daemon.node_waker import NodeWaker
 from mag.daemon.packet_path_watch import PacketPathWatch
 from mag.daemon.presence import IdleTime, PresenceProber
 from mag.daemon.pump import Pump
-from mag.daemon.remembering import remembered
+from mag.daemon.resumption import Resumption
 from mag.dataplane.base import (
     AccessLink,
     Dataplane,
@@ -73,6 +74,7 @@ from mag.services.metrics import Metrics, Sources
 from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
 from mag.services.system_clock import ClockReading, read_system_clock
+from mag.steps import in_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,12 @@ class Gateway:
         """Set once it serves."""
         self._has_dataplane = False
         """Only then is there anything of ours in the packet path to take away."""
-        self._policy = adapters.policy
         self._earlier = earlier
         self.journal: Journal = journal or NoJournal()
         self.pump = Pump(core, adapters.transport, self.journal, self._dispatch)
+        self.resumption = Resumption(
+            core=core, pump=self.pump, policy=adapters.policy, links=self.ports
+        )
         self.log = GatewayLog(
             configuration.log,
             lma_names=self.lma_names,
@@ -262,7 +266,7 @@ class Gateway:
         await self._take_over_packet_path()
         for port in self.ports.values():
             port.open(self.attachments.signal)
-        for entry in self.core.binding_update_list:
+        async for entry in in_steps(list(self.core.binding_update_list)):
             self.attachments.known(entry.attachment)
         for interface in self.ports:
             self.waker.wake(interface)
@@ -289,11 +293,8 @@ class Gateway:
         """Go on with the bindings of an earlier run."""
         if self._earlier is None:
             return
-        bindings = await remembered(self._earlier.bindings, self._policy, self.ports)
-        counters = self._earlier.lma_restart_counters
-        counts = self.core.restore(bindings, counters, self.pump.now(), time.time())
-        self.pump.run()
-        if bindings:
+        counts = await self.resumption.resume(self._earlier)
+        if self._earlier.bindings:
             self.log.note(LogEntry("bindings_restored", Level.INFO, asdict(counts)))
 
     async def _take_over_packet_path(self) -> None:
@@ -355,14 +356,12 @@ class Gateway:
     # Inputs
 
     def _receive_message(self, data: bytes, source: IPv6Address) -> None:
-        self.core.receive_message(data, source, self.pump.now())
-        self.pump.wake()
+        self.resumption.feed(partial(self.core.receive_message, data, source))
 
     def _receive_error(
         self, error: tuple[int, int], quoted: bytes, destination: IPv6Address
     ) -> None:
-        self.core.receive_error(error, quoted, destination, self.pump.now())
-        self.pump.wake()
+        self.resumption.feed(partial(self.core.receive_error, error, quoted, destination))
 
     def _clock_is(self, in_step: bool) -> None:
         self.core.clock_is(in_step=in_step, now=self.pump.now())

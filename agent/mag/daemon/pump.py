@@ -74,10 +74,18 @@ class Pump:
             self._journal.note(self._core.changes_to_store(now, utc))
             if messages:
                 self._journal.when_written(partial(self._send, messages))
-            for event in self._core.events():
-                self._dispatch(event)
+            self._tell()
         finally:
             self._rearm()
+
+    def tell(self) -> None:
+        """Set in motion what events ask for, while time stands still for the core."""
+        self._journal.note(self._core.changes_to_store(self.now(), time.time()))
+        self._tell()
+
+    def _tell(self) -> None:
+        for event in self._core.events():
+            self._dispatch(event)
 
     def _send(self, messages: list[OutgoingMessage]) -> None:
         for message in messages:

@@ -77,7 +77,8 @@ async def _run_alone(
     stop: asyncio.Event,
     hang_up: asyncio.Event,
 ) -> ExitCode:
-    opened = _open_journal(configuration)
+    # Reading it takes seconds with many bindings; a signal is to be heard meanwhile.
+    opened = await asyncio.to_thread(_open_journal, configuration)
     try:
         async with asyncio.TaskGroup() as tasks:
             gateway = _build(configuration, opened, write_entry, tasks)

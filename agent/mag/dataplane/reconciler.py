@@ -26,7 +26,7 @@ from mag.dataplane.base import (
     Record,
     Remove,
 )
-from mag.steps import AT_ONCE, in_steps
+from mag.steps import in_steps, turns
 
 _K = TypeVar("_K")
 
@@ -203,7 +203,9 @@ class Reconciler:
         """Dump what is there and apply the whole difference. Raises DataplaneError."""
         async with self._lock:
             found = await self._dataplane.take_stock()
-            self._actual = dict(_items(found))
+            self._actual = {
+                key: self._wanted_or(record) async for key, record in in_steps(_items(found))
+            }
             self._uncertain.clear()
             # Until it has been looked at, nothing counts as settled.
             self._dirty = dict.fromkeys(self._desired.by_key | self._actual)
@@ -220,6 +222,11 @@ class Reconciler:
             keys = [key for key in self._actual if not _is_of_binding(key)]
             shared, nodes = _part(self._actual, keys), len(self._actual) - len(keys)
             return await self._dataplane.losses(shared.lma_tunnels, shared.access_links, nodes)
+
+    def _wanted_or(self, record: Record) -> Record:
+        """What is wanted, if it is the same: one object instead of two."""
+        wanted = self._desired.by_key.get(record.key)
+        return wanted if wanted == record else record
 
     def _mark(self, key: RecordKey) -> None:
         is_settled = is_same_state(self._desired.by_key.get(key), self._actual.get(key))
@@ -284,7 +291,7 @@ class Reconciler:
         return key in self._uncertain and key in self._desired.by_key
 
     async def _note(self, outcomes: Sequence[Outcome]) -> None:
-        noting = self._noting(outcomes)
+        noting = turns(self._noting(outcomes))
         for _ in noting:
             try:
                 await asyncio.sleep(0)
@@ -293,19 +300,18 @@ class Reconciler:
                 raise
 
     def _noting(self, outcomes: Sequence[Outcome]) -> Iterator[None]:
-        """Remember what became of the operations; yields whenever the loop should get its turn."""
+        """Remember what became of the operations, one at a time."""
         in_doubt = {
             key: self._possible(key)
             for key in (operation.record.key for operation, error in outcomes if error is not None)
         }
-        for number, outcome in enumerate(outcomes, 1):
+        for outcome in outcomes:
             key = outcome.operation.record.key
             if key in in_doubt:
                 in_doubt[key] = _possible_after(outcome, in_doubt[key])
             else:
                 self._note_success(outcome.operation)
-            if number % AT_ONCE == 0:
-                yield
+            yield
         for key, records in in_doubt.items():
             self._note_doubt(key, records)
 

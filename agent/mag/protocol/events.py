@@ -49,6 +49,8 @@ class DiscardReason(StrEnum):
     ECHO_MISMATCHED = "echo_mismatched"
     OPTION_REPORTED_MISSING = "option_reported_missing"
     """The LMA misses what we have sent, and echoes it as empty (INT-04)."""
+    STARTING = "starting"
+    """Too many had come before the bindings of an earlier run were restored."""
 
 
 class RefusalReason(StrEnum):

@@ -39,7 +39,7 @@ from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import BindingTimer, LossReason, RegistrationInput
 from mag.protocol.registration_machine import RegistrationMachine
 from mag.protocol.replies import Replies
-from mag.protocol.restoration import RememberedBinding, Restoration, RestoredCounts
+from mag.protocol.restoration import RememberedBinding, Restoration
 from mag.protocol.service import BindingService
 from mag.protocol.settings import ProtocolSettings
 from mag.protocol.stored_state import StateChange
@@ -178,16 +178,20 @@ class MobileAccessGateway:
         lma_restart_counters: Mapping[IPv6Address, int],
         now: float,
         utc: float,
-    ) -> RestoredCounts:
+    ) -> Restoration:
         """Go on with the bindings of an earlier run; to be called once, before anything else.
 
-        Their forwarding is wanted at once; refreshes that are overdue are spread. The counters are
-        those that the LMAs said last.
+        It is done with the last step of what is given back; until then there are to be no other
+        inputs. Forwarding is wanted at once; refreshes that are overdue are spread. The counters
+        are those that the LMAs said last.
         """
         for address, counter in lma_restart_counters.items():
             if peer := self.peers.get(address):
                 peer.liveness.restart_counter = counter
-        restoration = Restoration(
+        return Restoration(
+            remembered,
+            now,
+            utc,
             binding_update_list=self.binding_update_list,
             peers=self.peers,
             timers=self._timers,
@@ -197,7 +201,6 @@ class MobileAccessGateway:
             fixed_address=self.settings.fixed_mag_link_local_address,
             emit=self._events.append,
         )
-        return restoration.restore(remembered, now, utc)
 
     def changes_to_store(self, now: float, utc: float) -> StateChange:
         """What must outlast the gateway and is new since the last call.

@@ -1,6 +1,6 @@
 """Going on with the bindings of an earlier run of the gateway (interpretation INT-20)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
@@ -61,10 +61,17 @@ class RestoredCounts:
 
 
 class Restoration:
-    """Makes entries of stored bindings; to be used once, before anything else happens."""
+    """Makes entries of stored bindings, one with each step; to be gone through once.
+
+    Between two steps the core gives events and changes to store, and gets no input: a node that
+    showed itself, or an LMA that spoke, would meet half of what there is.
+    """
 
     def __init__(
         self,
+        remembered: Iterable[RememberedBinding],
+        now: float,
+        utc: float,
         *,
         binding_update_list: BindingUpdateList,
         peers: Mapping[IPv6Address, LmaPeer],
@@ -75,7 +82,15 @@ class Restoration:
         fixed_address: IPv6Address,
         emit: Callable[[Event], None],
     ) -> None:
-        """fixed_address: of the gateway on all access links, `::` if LMAs give it."""
+        """now, utc: one moment, of which all of them are taken in.
+
+        fixed_address: of the gateway on all access links, `::` if LMAs give it.
+        """
+        self.counts = RestoredCounts()
+        """Complete after the last step."""
+        self._remembered = remembered
+        self._now = now
+        self._utc = utc
         self._list = binding_update_list
         self._peers = peers
         self._timers = timers
@@ -86,51 +101,62 @@ class Restoration:
         self._emit = emit
         self._turns = Turns(peers)
 
-    def restore(
-        self, remembered: Iterable[RememberedBinding], now: float, utc: float
-    ) -> RestoredCounts:
-        """Take all of them in: first those that have expired, then whom nobody serves, then
-        refreshes by their end; what is overdue goes out at a pace that an LMA can bear."""
-        by_end = sorted(remembered, key=lambda each: each.stored.expires_at)
-        is_expired = [_is_expired(each.stored, utc) for each in by_end]
+    def __iter__(self) -> Iterator[None]:
+        """First those that have expired, then whom nobody serves, then refreshes by their end;
+        what is overdue goes out at a pace that an LMA can bear."""
+        now = self._now
+        by_end = sorted(self._remembered, key=lambda each: each.stored.expires_at)
         entries: list[BindingUpdateListEntry] = []
-        for each, is_over in zip(by_end, is_expired, strict=True):
-            entry = self._entry(each, now, utc)
-            self._machine.remember(entry)
-            if is_over:
-                self._drop(entry, LossReason.EXPIRED)
-            elif each.stored.lma_address not in self._peers:
-                self._drop(entry, LossReason.RECONFIGURED)
-            elif not _has_place(each):
-                if each.has_link:
-                    self._serve_to_the_end(entry)
-                successor = each.profile if each.has_link else None
-                entry.dismissal = Dismissal(LossReason.RECONFIGURED, successor)
-                self._end(entry, RegistrationInput.CLEARED, now, LossReason.RECONFIGURED)
-            elif each.stored.state is RegistrationState.DEREGISTERING:
-                is_detached = entry.loss_reason is LossReason.DETACHED
-                why = RegistrationInput.DETACH_SEEN if is_detached else RegistrationInput.CLEARED
-                self._serve_to_the_end(entry)
-                self._end(entry, why, now, entry.loss_reason)
-            else:
+        expired = 0
+        for each in by_end:
+            if (entry := self._take_in(each)) is not None:
                 entries.append(entry)
+            expired += _is_expired(each.stored, self._utc)
+            yield
         for entry in entries:
             if entry.state in _SERVED:
                 self._resume(entry)
             elif entry.state is not RegistrationState.HELD:
                 self._register(entry, now)
+            yield
+        served = held = 0
         for entry in entries:  # those without service have gone before
             if entry.state is RegistrationState.ACTIVE:
                 self._arm_refresh(entry, now)
-        served = sum(entry.is_serving and entry.state in _SERVED for entry in entries)
-        held = sum(entry.state is RegistrationState.HELD for entry in entries)
-        return RestoredCounts(
+            served += entry.is_serving and entry.state in _SERVED
+            held += entry.state is RegistrationState.HELD
+            yield
+        self.counts = RestoredCounts(
             served=served,
             registering=len(entries) - served - held,
             held=held,
-            ended=len(by_end) - len(entries) - sum(is_expired),
-            expired=sum(is_expired),
+            ended=len(by_end) - len(entries) - expired,
+            expired=expired,
         )
+
+    def _take_in(self, each: RememberedBinding) -> BindingUpdateListEntry | None:
+        """The entry in the list, if it is to go on; one that is not has been ended."""
+        now = self._now
+        entry = self._entry(each, now, self._utc)
+        self._machine.remember(entry)
+        if _is_expired(each.stored, self._utc):
+            self._drop(entry, LossReason.EXPIRED)
+        elif each.stored.lma_address not in self._peers:
+            self._drop(entry, LossReason.RECONFIGURED)
+        elif not _has_place(each):
+            if each.has_link:
+                self._serve_to_the_end(entry)
+            successor = each.profile if each.has_link else None
+            entry.dismissal = Dismissal(LossReason.RECONFIGURED, successor)
+            self._end(entry, RegistrationInput.CLEARED, now, LossReason.RECONFIGURED)
+        elif each.stored.state is RegistrationState.DEREGISTERING:
+            is_detached = entry.loss_reason is LossReason.DETACHED
+            why = RegistrationInput.DETACH_SEEN if is_detached else RegistrationInput.CLEARED
+            self._serve_to_the_end(entry)
+            self._end(entry, why, now, entry.loss_reason)
+        else:
+            return entry
+        return None
 
     def _entry(
         self, remembered: RememberedBinding, now: float, utc: float

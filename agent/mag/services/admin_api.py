@@ -19,7 +19,7 @@ from mag.services.gateway_control import (
     GatewayControl,
     NodeSelector,
 )
-from mag.services.unix_http_server import UnixHttpServer, read_body
+from mag.services.unix_http_server import Handler, UnixHttpServer, read_body
 from mag.steps import in_steps
 
 
@@ -37,10 +37,10 @@ class AdminApi:
         routes = (
             web.get("/v1/status", self._status),
             web.get("/v1/config", self._configuration),
-            web.post("/v1/config/plan", self._plan),
-            web.post("/v1/config/reload", self._reload),
-            web.post("/v1/drain", self._drain),
-            web.delete("/v1/drain", self._undrain),
+            web.post("/v1/config/plan", self._once_serving(self._plan)),
+            web.post("/v1/config/reload", self._once_serving(self._reload)),
+            web.post("/v1/drain", self._once_serving(self._drain)),
+            web.delete("/v1/drain", self._once_serving(self._undrain)),
             web.get("/v1/bindings", self._bindings),
             web.get("/v1/peers", self._peers),
             web.get("/v1/explanation", self._explanation),
@@ -48,10 +48,10 @@ class AdminApi:
             web.get("/v1/counters", self._counters),
             web.get("/v1/events", self._events),
             web.get("/metrics", self._metrics),
-            web.post("/v1/attachments", self._attach),
-            web.post("/v1/detachments", self._detach),
-            web.post("/v1/bindings/clear", self._clear),
-            web.post("/v1/bindings/clear-held", self._clear_held),
+            web.post("/v1/attachments", self._once_serving(self._attach)),
+            web.post("/v1/detachments", self._once_serving(self._detach)),
+            web.post("/v1/bindings/clear", self._once_serving(self._clear)),
+            web.post("/v1/bindings/clear-held", self._once_serving(self._clear_held)),
         )
         self._server = UnixHttpServer(routes, path, mode)
 
@@ -68,6 +68,15 @@ class AdminApi:
     async def close(self) -> None:
         """Stop listening and remove the socket, if it is ours."""
         await self._server.close()
+
+    def _once_serving(self, handler: Handler) -> Handler:
+        """Whoever wants to change something waits until all is restored from an earlier run."""
+
+        async def wait_and_handle(request: web.Request) -> web.StreamResponse:
+            await self._control.serving()
+            return await handler(request)
+
+        return wait_and_handle
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response(self._control.status())

@@ -88,6 +88,9 @@ class GatewayControl(Protocol):
     def status(self) -> Document:
         """Identity, version, uptime and how many bindings there are."""
 
+    async def serving(self) -> None:
+        """Wait until the gateway has taken up service: then it may be changed."""
+
     def configuration(self, *, with_defaults: bool) -> Document:
         """What the gateway runs with, as values and as a file."""
 

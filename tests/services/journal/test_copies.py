@@ -107,7 +107,7 @@ def test_backup_that_is_put_back_is_verified_and_reuses_no_number(
     opened = open_journal(path, OWNER, 77)
     assert opened.file is not None
     opened.file.close()
-    first, second, third = opened.state.bindings
+    first, second, third = sorted(opened.state.bindings, key=lambda each: each.binding_id)
     assert (first.refresh_at, second.refresh_at, third.refresh_at) == (later, later, later)
     assert first == replace(
         binding(1), refresh_at=later, last_sequence=(65535 + SEQUENCES_SKIPPED) % 2**16

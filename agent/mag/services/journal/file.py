@@ -37,7 +37,8 @@ _PUT: Final = {
 }
 """Statements for so many rows. Each row on its own would hand the interpreter to the event loop
 and take it back, which costs a loop that is busy more than the row itself."""
-_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM bindings"  # noqa: S608 - our own names
+_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM bindings ORDER BY expires_at"  # noqa: S608 - our own names
+"""Those that end first are looked at first."""
 
 
 class JournalFile:
