@@ -472,7 +472,7 @@ async def test_attach_that_is_refused_says_so_to_whoever_waits(
         ("access1", "02:00:00:00:00:ff", "policy knows no node"),
         ("access1", "first", "link_layer_address"),
         ("access1", "01:00:5e:00:00:01", "not one node's"),
-        ("access1", "00:00:00:00:00:00", "not one node's"),
+        ("access1", "00:00:00:00:00:00", "on access1 nodes have link-layer addresses"),
     ],
 )
 async def test_attach_that_cannot_be_is_refused_with_the_reason(

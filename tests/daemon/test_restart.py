@@ -309,6 +309,16 @@ async def test_node_that_the_policy_no_longer_knows_is_deregistered(life: Life) 
         await eventually(lambda: not life.is_served(prefix))
 
 
+@pytest.mark.requirement("CFG-09")
+async def test_node_of_a_link_that_has_become_another_nodes_is_deregistered(life: Life) -> None:
+    async with life.gateway(killed=True) as gateway:
+        prefix = await life.attached(gateway)
+    text = CONFIGURATION.replace(b"ieee_802_11", b"ppp, mn_id: mn2@example.net")
+    async with life.gateway(configuration(text)) as gateway:
+        await eventually(lambda: not len(gateway.core.binding_update_list))
+        await eventually(lambda: not life.is_served(prefix))
+
+
 async def test_node_on_a_link_that_is_no_access_link_any_more_is_deregistered(life: Life) -> None:
     async with life.gateway(killed=True) as gateway:
         prefix = await life.attached(gateway)

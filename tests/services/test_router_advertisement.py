@@ -17,6 +17,7 @@ from mag.services.router_advertisement import (
     advertisement,
     withdrawal,
 )
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 
@@ -33,6 +34,18 @@ BINDING = Binding(
     gateway_link_local_address=SETTINGS.fixed_mag_link_local_address,
 )
 DUE = AdvertisePrefixes(BINDING, 2592000, 604800)
+
+
+@pytest.mark.requirement("CFG-09")
+def test_link_without_link_layer_addresses_is_told_none() -> None:
+    """CFG-09: there the gateway's is ALL_ZERO, and no option says so."""
+    due = replace(DUE, binding=BINDING._replace(mn_link_layer_id=NO_LINK_LAYER_ADDRESS))
+    packets = (
+        advertisement(SETTINGS, due, tunnel_mtu_octets=1460, access_mtu_octets=1500),
+        withdrawal(SETTINGS, WithdrawPrefixes(due.binding, PREFIXES, ends_service=True)),
+    )
+    for packet in packets:
+        assert RouterAdvertisement.decode(packet).source_link_layer_address is None
 
 
 @pytest.mark.requirement(

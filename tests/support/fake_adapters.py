@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TypeVar
 
 from mag.config.loader import parse
-from mag.config.model import Configuration
+from mag.config.model import AccessLinkSection, Configuration
 from mag.daemon.gateway import Adapters
 from mag.dataplane.base import DataplaneError, Disturbance
 from mag.dataplane.fake import FakeDataplane
@@ -242,8 +242,8 @@ class FakeWorld:
                 raise told
             yield told
 
-    def _make_port(self, interface: str, hears_unknown_sources: bool) -> FakePort:
-        port = FakePort(interface, hears_unknown_sources)
+    def _make_port(self, interface: str, link: AccessLinkSection) -> FakePort:
+        port = FakePort(interface, link.hears_unknown_sources)
         port.is_refused = interface in self.links_refused
         self.ports[interface] = port
         return port

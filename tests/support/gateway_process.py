@@ -97,6 +97,7 @@ class GatewayProcess:
         self.lma = FakeLma(LMA_ADDRESS)
         self.socket_path = directory / "mag.sock"
         self.journal_path = directory / "journal.db"
+        self.namespaces = (gateway, world)
         self._gateway = gateway
         self._directory = directory
         self._process: subprocess.Popen[str] | None = None
@@ -370,6 +371,10 @@ class GatewayProcess:
         core_mac = bytes.fromhex(GATEWAY_CORE_MAC.replace(":", ""))
         frame = EthernetFrame(core_mac, bytes.fromhex("0200000000fe"), 0x86DD, packet.encode())
         self._core.send(frame.encode())
+
+    def in_world(self, call: Callable[[], _R]) -> _R:
+        """Call where LMA and nodes are."""
+        return in_namespace(self._world, call)
 
     @contextmanager
     def world_socket(self, name: str) -> Iterator[socket.socket]:

@@ -40,6 +40,7 @@ def find_contradictions(values: object) -> list[Fault]:
         _interfaces_on_both_sides,
         _interfaces_that_linux_cannot_have,
         _path_mtus_too_small_for_the_kernel,
+        _links_that_vpp_does_not_serve,
     )
     return [fault for check in checks for fault in check(tree)]
 
@@ -81,11 +82,13 @@ def _without_lma(tree: Mapping[str, Any]) -> Iterator[Fault]:
     realms = _mapping(policy.get("realms"))
     if default.get("lma") is not None:
         return
-    wanted = [
+    nodes = _mapping(policy.get("nodes"))
+    wanted: list[tuple[Location, str]] = [
         (("policy", "nodes", mn_id), mn_id)
-        for mn_id, node in _mapping(policy.get("nodes")).items()
+        for mn_id, node in nodes.items()
         if _mapping(node).get("lma") is None
     ]
+    wanted += [place for place in _nodes_of_links(tree) if place[1] not in nodes]
     if (rule := default.get("mn_id_from_link_layer_address")) is not None:
         wanted.append((("policy", "default", "mn_id_from_link_layer_address"), str(rule)))
     for location, mn_id in wanted:
@@ -285,3 +288,18 @@ def _path_mtus_too_small_for_the_kernel(tree: Mapping[str, Any]) -> Iterator[Fau
 
 def _whole_number(value: object) -> int:
     return int(str(value))
+
+
+def _links_that_vpp_does_not_serve(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    if _is_on_the_kernel(tree):
+        return
+    for location, _ in _nodes_of_links(tree):
+        yield Fault(location, "links without link-layer addresses need dataplane.kind: kernel")
+
+
+def _nodes_of_links(tree: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """The nodes of links without link-layer addresses."""
+    for name, link in _mapping(tree.get("access_links")).items():
+        mn_id = _mapping(link).get("mn_id")
+        if isinstance(mn_id, str):
+            yield ("access_links", name, "mn_id"), mn_id

@@ -35,6 +35,7 @@ from mag.config.values import (
     Lifetime,
     LinkLayerAddress,
     LinkLocalAddressOrNone,
+    MnId,
     Name,
     SocketPath,
     Switch,
@@ -47,6 +48,7 @@ from mag.protocol.settings import (
     HeartbeatSettings,
     ProtocolSettings,
 )
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 from mag.wire.iana import AccessTechnologyType
 
 _DEFAULTS: Final = ProtocolSettings(proxy_care_of_address=IPv6Address(0))
@@ -143,6 +145,9 @@ class AccessLinkSection(Section):
     """Nobody but one node is on the link: it goes down when the session ends (§6.9.1.4)."""
     down_s: Annotated[float, Between(0.1, 60)] = 1.0
     """How long it stays down."""
+    mn_id: MnId | None = None
+    """The node at the other end of a link without link-layer addresses, such as PPP or a tun
+    device (RFC 5213 §9.3); None: frames say who sent them."""
     down_after_rejection: Switch = False
     """It goes down too when the LMA has refused the node for good (§6.9.1.2)."""
 
@@ -152,6 +157,17 @@ class AccessLinkSection(Section):
         if value and info.data.get("single_node") is False:
             raise refusal("has no effect without single_node")
         return value
+
+    @property
+    def has_link_layer_addresses(self) -> bool:
+        """Whether frames say who sent them."""
+        return self.mn_id is None
+
+    def may_have(self, mn_id: bytes | None, link_layer_address: bytes) -> bool:
+        """Whether that node, or one that nobody knows, can be on the link with that address."""
+        if self.mn_id is None:
+            return link_layer_address != NO_LINK_LAYER_ADDRESS
+        return link_layer_address == NO_LINK_LAYER_ADDRESS and mn_id == self.mn_id.encode()
 
     @property
     def hears_unknown_sources(self) -> bool:

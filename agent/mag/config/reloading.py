@@ -112,6 +112,7 @@ NEEDS_RESTART: Final[Mapping[tuple[str, ...], str]] = {
     ("protocol", "mobile_node_generated_timestamp_in_use"): _ORDERING,
     ("protocol", "fixed_mag_link_local_address"): _HELD_BY_NODES,
     ("protocol", "fixed_mag_link_layer_address"): _HELD_BY_NODES,
+    ("access_links", "NAME", "mn_id"): "it says what kind of link it is, and whose its session is",
     ("dataplane", "kind"): _PACKET_PATH,
     ("dataplane", "core_interfaces"): _PACKET_PATH,
     ("dataplane", "vpp", "api_socket"): _PACKET_PATH,

@@ -1,6 +1,6 @@
 """From the configuration to the adapters of a gateway, for each packet path."""
 
-from mag.config.model import Configuration
+from mag.config.model import AccessLinkSection, Configuration
 from mag.daemon.gateway import Adapters
 from mag.dataplane.kernel.backend import KernelDataplane
 from mag.dataplane.vpp.shared_layout import TableId
@@ -9,6 +9,7 @@ from mag.services.link_monitor import watch_links
 from mag.services.mobility_transport import RawSocketTransport
 from mag.services.policy_store import ConfiguredPolicyStore
 from mag.services.vpp_adapters import VppAdapters, VppSettings
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 
 def assemble(configuration: Configuration) -> Adapters:
@@ -22,11 +23,13 @@ def _on_the_kernel(configuration: Configuration) -> Adapters:
     address = configuration.proxy_care_of_address
     gateway_address = configuration.protocol.fixed_mag_link_layer_address
 
-    def port(interface: str, pass_unknown_sources: bool) -> PacketSocketPort:
+    def port(interface: str, link: AccessLinkSection) -> PacketSocketPort:
         return PacketSocketPort(
             interface,
-            gateway_link_layer_address=gateway_address,
-            pass_unknown_sources=pass_unknown_sources,
+            gateway_link_layer_address=gateway_address
+            if link.has_link_layer_addresses
+            else NO_LINK_LAYER_ADDRESS,
+            pass_unknown_sources=link.hears_unknown_sources,
         )
 
     dataplane = KernelDataplane(address, configuration.dataplane.core_interfaces)
@@ -34,7 +37,7 @@ def _on_the_kernel(configuration: Configuration) -> Adapters:
         transport=RawSocketTransport(address),
         dataplane=dataplane,
         policy=ConfiguredPolicyStore(configuration.policy_directory),
-        ports={each: port(each, hears) for each, hears in _access_links(configuration).items()},
+        ports={each: port(each, link) for each, link in configuration.access_links.items()},
         make_port=port,
         link_states=watch_links,
         disturbances=dataplane.disturbances,
@@ -56,23 +59,18 @@ def _on_vpp(configuration: Configuration) -> Adapters:
         proxy_care_of_address=configuration.proxy_care_of_address,
         lma_addresses=[lma.address for lma in configuration.lmas.values()],
         gateway_link_layer_address=configuration.protocol.fixed_mag_link_layer_address,
-        access_links=_access_links(configuration),
+        access_links={
+            interface: link.hears_unknown_sources
+            for interface, link in configuration.access_links.items()
+        },
     )
     return Adapters(
         transport=adapters.transport,
         dataplane=adapters.dataplane,
         policy=ConfiguredPolicyStore(configuration.policy_directory),
         ports=adapters.ports,
-        make_port=adapters.port,
+        make_port=lambda interface, link: adapters.port(interface, link.hears_unknown_sources),
         link_states=adapters.link_monitor.watch,
         keep_connected=adapters.keep_connected,
         idle_s=adapters.dataplane.idle_s,
     )
-
-
-def _access_links(configuration: Configuration) -> dict[str, bool]:
-    """By interface, whether any frame of an unknown node is a sign of life."""
-    return {
-        interface: link.hears_unknown_sources
-        for interface, link in configuration.access_links.items()
-    }

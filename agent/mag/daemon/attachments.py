@@ -23,7 +23,7 @@ from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
 from mag.services.gateway_control import ControlError
 from mag.services.node_signal import NodeSignal
 from mag.services.policy_store import PolicyStore
-from mag.wire.ethernet import format_link_layer_address
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS, format_link_layer_address
 
 MUTE_S: Final = 5.0
 """Frames of a node without profile are not looked at again for so long."""
@@ -125,7 +125,10 @@ class Attachments:
             raise ControlError(f"{access_interface} is no access link of this gateway")
         if mn_link_layer_address == self._gateway_address:
             raise ControlError("the link-layer address is the gateway's own")
-        mn_id = mn_id or await self._policy.identify(mn_link_layer_address)
+        link = self._links[access_interface]
+        mn_id = mn_id or await self._identity(link, mn_link_layer_address)
+        if not link.may_have(mn_id, mn_link_layer_address):
+            raise ControlError(_not_there(access_interface, link))
         if mn_id is None:
             raise ControlError(
                 f"policy knows no node with address "
@@ -244,6 +247,14 @@ class Attachments:
         for timer in self._muted.values():
             timer.cancel()
 
+    async def _identity(
+        self, link: AccessLinkSection, mn_link_layer_address: bytes
+    ) -> bytes | None:
+        """Whose link it is, else whose address."""
+        if link.mn_id is not None:
+            return link.mn_id.encode()
+        return await self._policy.identify(mn_link_layer_address)
+
     def _heard(self, binding_id: int, signal: NodeSignal) -> None:
         now = self._pump.now()
         self._core.node_heard(binding_id, signal.source, now, claimed=signal.claimed)
@@ -340,6 +351,13 @@ def _where(access_interface: str, mn_link_layer_address: bytes) -> Facts:
         "access_interface": access_interface,
         "link_layer_address": format_link_layer_address(mn_link_layer_address),
     }
+
+
+def _not_there(access_interface: str, link: AccessLinkSection) -> str:
+    if link.mn_id is None:
+        return f"on {access_interface} nodes have link-layer addresses"
+    none = format_link_layer_address(NO_LINK_LAYER_ADDRESS)
+    return f"{access_interface} is the link of {link.mn_id} alone, whose address there is {none}"
 
 
 def _trigger_of(signal: NodeSignal) -> AttachTrigger:

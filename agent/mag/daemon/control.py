@@ -373,6 +373,6 @@ def _address(text: str) -> bytes:
         address = parse_link_layer_address(text)
     except ValueError as error:
         raise ControlError(f"link_layer_address: {error}") from None
-    if address[0] & 1 or not any(address):
+    if address[0] & 1:
         raise ControlError(f"link_layer_address: {text} is not one node's")
     return address

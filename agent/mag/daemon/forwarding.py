@@ -98,9 +98,9 @@ class Forwarding:
         finally:
             self._changed.set()  # what else was due is told, or tried again
 
-    def unwant_link(self, link: AccessLink) -> None:
+    def unwant_link(self, interface: str) -> None:
         """No node is served on the interface any more."""
-        self._reconciler.unwant(link)
+        self._reconciler.unwant(interface)
         self._changed.set()
 
     def want_tunnel(self, lma_address: IPv6Address) -> None:

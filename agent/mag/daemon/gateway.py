@@ -21,7 +21,7 @@ from ipaddress import IPv6Address
 from typing import Any, get_args
 
 from mag.config.domain import domain_digest, domain_variables
-from mag.config.model import Configuration, ShutdownPolicy
+from mag.config.model import AccessLinkSection, Configuration, ShutdownPolicy
 from mag.daemon.advertiser import Advertiser
 from mag.daemon.attachments import Attachments
 from mag.daemon.clock_watch import ClockState, ClockWatch
@@ -75,6 +75,7 @@ from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
 from mag.services.system_clock import ClockReading, read_system_clock
 from mag.steps import in_steps
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ class Adapters:
     policy: PolicyStore
     ports: Mapping[str, AccessLinkPort]
     """By access interface."""
-    make_port: Callable[[str, bool], AccessLinkPort]
-    """For a new access link, and whether any frame of an unknown node is a signal there."""
+    make_port: Callable[[str, AccessLinkSection], AccessLinkPort]
+    """For a new access link."""
     link_states: Callable[[Collection[str]], AsyncIterator[LinkState]]
     """Tells the state of each named interface, then every change."""
     keep_connected: (
@@ -260,7 +261,7 @@ class Gateway:
         for what in (await self.dataplane.status()).missing:
             self.log.note(LogEntry("dataplane_incomplete", Level.WARNING, {"what": what}))
         for name in self.ports:
-            self.forwarding.want_link(self.access_link(name))
+            self.forwarding.want_link(self.access_link(name, self.links[name]))
         self.transport.open(self._receive_message, self._receive_error)
         await self._restore()
         await self._take_over_packet_path()
@@ -371,24 +372,26 @@ class Gateway:
         self.core.forwarding_ready(binding_id, self.pump.now())
         self.pump.wake()
 
-    def access_link(self, interface: str) -> AccessLink:
+    def access_link(self, interface: str, section: AccessLinkSection) -> AccessLink:
         """What the packet path is to have on an interface."""
         settings = self.core.settings
         return AccessLink(
             interface,
             settings.access_link_local_address,
-            settings.fixed_mag_link_layer_address,
+            settings.fixed_mag_link_layer_address
+            if section.has_link_layer_addresses
+            else NO_LINK_LAYER_ADDRESS,
         )
 
     def forget_link(self, interface: str) -> None:
         """Serve nobody on an access link any more; its sessions have ended."""
         self.ports.pop(interface).close()
         self.link_watch.forget(interface)
-        self.forwarding.unwant_link(self.access_link(interface))
+        self.forwarding.unwant_link(interface)
         self.log.note(LogEntry("access_link_removed", Level.INFO, {"access_interface": interface}))
 
     def _set_link_up(self, interface: str, is_up: bool) -> None:
-        link = self.access_link(interface)
+        link = self.access_link(interface, self.links[interface])
         if not is_up:
             link = replace(link, gateway_link_local_address=IPv6Address("::"), is_up=False)
         self.forwarding.want_link(link)

@@ -69,7 +69,7 @@ class PresenceProber:
             solicitation = NeighborSolicitation(
                 source,
                 probe.node_address,
-                self._core.settings.fixed_mag_link_layer_address,
+                self._core.settings.link_layer_address_towards(binding.mn_link_layer_id),
             )
             packet = solicitation.encode(probe.node_address)
             is_sent = port.send(packet, binding.mn_link_layer_id)

@@ -51,15 +51,18 @@ class Reconfiguration:
 
         Returns what happens to sessions. Raises ReconfigurationError.
         """
-        added = [name for name in new.access_links if name not in self._gateway.links]
-        records = [self._gateway.access_link(name) for name in added]
+        records = [
+            self._gateway.access_link(name, link)
+            for name, link in new.access_links.items()
+            if name not in self._gateway.links
+        ]
         try:
             await self._gateway.forwarding.add_links(records)
         except DataplaneError as error:
             raise ReconfigurationError(str(error)) from None
         with ExitStack() as if_it_fails:
             for record in records:
-                if_it_fails.callback(self._gateway.forwarding.unwant_link, record)
+                if_it_fails.callback(self._gateway.forwarding.unwant_link, record.interface)
             ports = self._open_ports(new, if_it_fails)
             self._change_hearing(new, if_it_fails)
             if_it_fails.pop_all()
@@ -85,7 +88,7 @@ class Reconfiguration:
         for name, link in new.access_links.items():
             if name in gateway.ports:
                 continue
-            port = gateway.make_port(name, link.hears_unknown_sources)
+            port = gateway.make_port(name, link)
             if_it_fails.callback(port.close)
             self._attempt(partial(port.open, gateway.attachments.signal))
             ports[name] = port

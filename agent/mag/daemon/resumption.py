@@ -7,13 +7,15 @@ says it has lost its bindings, would meet those only that are. Whatever comes me
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from mag.config.model import AccessLinkSection
 from mag.daemon.pump import Pump
 from mag.protocol.events import DiscardReason
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.restoration import RememberedBinding, RestoredCounts
+from mag.protocol.stored_binding import StoredBinding
 from mag.protocol.stored_state import StoredState
 from mag.services.policy_store import PolicyStore
 from mag.steps import in_steps, turns
@@ -31,9 +33,9 @@ class Resumption:
         core: MobileAccessGateway,
         pump: Pump,
         policy: PolicyStore,
-        links: Collection[str],
+        links: Mapping[str, AccessLinkSection],
     ) -> None:
-        """links: access interfaces, of today."""
+        """links: access links of today, by interface."""
         self._core = core
         self._pump = pump
         self._policy = policy
@@ -61,7 +63,7 @@ class Resumption:
             RememberedBinding(
                 binding,
                 await self._policy.profile(binding.mn_id, binding.attachment.mn_link_layer_id),
-                has_link=binding.attachment.access_interface in self._links,
+                has_link=self._may_be_there(binding),
             )
             async for binding in in_steps(earlier.bindings)
         ]
@@ -75,6 +77,11 @@ class Resumption:
         self._waiting = None
         self._pump.run()
         return restoration.counts
+
+    def _may_be_there(self, binding: StoredBinding) -> bool:
+        link = self._links.get(binding.attachment.access_interface)
+        address = binding.attachment.mn_link_layer_id
+        return link is not None and link.may_have(binding.mn_id, address)
 
     def _waited(self) -> Iterator[Callable[[float], None]]:
         """Also those that come until it is their turn: none overtakes another."""

@@ -44,6 +44,7 @@ class AccessLink:
     interface: str
     gateway_link_local_address: IPv6Address
     gateway_link_layer_address: bytes
+    """Six octets; NO_LINK_LAYER_ADDRESS where the link has none (RFC 5213 §9.3)."""
     is_up: bool = True
     """False: it is there and down, without the link-local address."""
 
@@ -76,7 +77,8 @@ class MobileNodeForwarding:
     home_network_prefixes: tuple[IPv6Network, ...]
     access_interface: str
     mn_link_layer_address: bytes
-    """Six octets: the only source uplink frames may have, the destination of downlink frames."""
+    """Six octets: the only source uplink frames may have, the destination of downlink frames.
+    NO_LINK_LAYER_ADDRESS on a link that has none."""
     lma_address: IPv6Address
     local_routing: bool = False
     """EnableMAGLocalRouting (RFC 5213 §6.10.3): packets between two nodes of this gateway that both

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
+
 # RFC 6275 §12. A MAG uses these three of the list (requirement RTX-12).
 INITIAL_BINDACK_TIMEOUT_S: Final = 1.0
 MAX_BINDACK_TIMEOUT_S: Final = 32.0
@@ -96,6 +98,11 @@ class ProtocolSettings:
         if self.has_link_local_addresses_from_lma:
             return RESERVED_LINK_LOCAL_ADDRESS
         return self.fixed_mag_link_local_address
+
+    def link_layer_address_towards(self, mn_link_layer_address: bytes) -> bytes | None:
+        """Ours on the link of that node; None if there are none there (RFC 5213 §9.3)."""
+        has_none = mn_link_layer_address == NO_LINK_LAYER_ADDRESS
+        return None if has_none else self.fixed_mag_link_layer_address
 
     def source_towards(self, known_by: IPv6Address) -> IPv6Address:
         """Where packets to a node come from. known_by: its router, `::` while it has none."""

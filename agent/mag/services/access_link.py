@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from mag.services.known_source_filter import KnownSourceFilter, KnownSourceFilterError
 from mag.services.node_signal import NodeSignal, read_signal
 from mag.wire.errors import WireError
-from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
+from mag.wire.ethernet import ETHERTYPE_IPV6, NO_LINK_LAYER_ADDRESS, EthernetFrame
 
 _SOL_PACKET: Final = 263
 _PACKET_IGNORE_OUTGOING: Final = 23
@@ -64,10 +64,14 @@ class PacketSocketPort:
     def __init__(
         self, interface: str, *, gateway_link_layer_address: bytes, pass_unknown_sources: bool
     ) -> None:
-        """pass_unknown_sources: any frame of an unknown node is a signal, not only an RS."""
+        """gateway_link_layer_address: NO_LINK_LAYER_ADDRESS where the link has none.
+
+        pass_unknown_sources: any frame of an unknown node is a signal, not only an RS.
+        """
         self.discarded: Counter[str] = Counter()
         self.interface = interface
         self._gateway_address = gateway_link_layer_address
+        self._has_addresses = gateway_link_layer_address != NO_LINK_LAYER_ADDRESS
         self._pass_unknown_sources = pass_unknown_sources
         self._socket: socket.socket | None = None
         self._filter: KnownSourceFilter | None = None
@@ -76,9 +80,10 @@ class PacketSocketPort:
     def open(self, receive: Callable[[NodeSignal], None]) -> None:
         """Begin to listen in the running loop. Raises AccessLinkError."""
         try:
-            self._filter = KnownSourceFilter(pass_unknown_sources=self._pass_unknown_sources)
+            self._filter = self._make_filter(pass_unknown_sources=self._pass_unknown_sources)
             # Protocol 0: nothing arrives before the filter is in place.
-            packet_socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            kind = socket.SOCK_RAW if self._has_addresses else socket.SOCK_DGRAM
+            packet_socket = socket.socket(socket.AF_PACKET, kind, 0)
         except KnownSourceFilterError as error:
             raise AccessLinkError(f"access link {self.interface}: {error}") from None
         except PermissionError:
@@ -88,7 +93,6 @@ class PacketSocketPort:
             ) from None
         self._socket = packet_socket
         self._receive = receive
-        self._filter.add(self._gateway_address)
         self._filter.attach(packet_socket)
         packet_socket.setblocking(False)
         packet_socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
@@ -101,15 +105,23 @@ class PacketSocketPort:
             self._pass_unknown_sources = unknown_sources
             return
         try:
-            new_filter = KnownSourceFilter(pass_unknown_sources=unknown_sources)
+            new_filter = self._make_filter(pass_unknown_sources=unknown_sources)
         except KnownSourceFilterError as error:
             raise AccessLinkError(f"access link {self.interface}: {error}") from None
-        for address in (self._gateway_address, *known):
+        for address in known:
             new_filter.add(address)
         new_filter.attach(self._socket)
         if self._filter is not None:
             self._filter.close()
         self._filter, self._pass_unknown_sources = new_filter, unknown_sources
+
+    def _make_filter(self, *, pass_unknown_sources: bool) -> KnownSourceFilter:
+        new_filter = KnownSourceFilter(
+            pass_unknown_sources=pass_unknown_sources, has_ethernet_header=self._has_addresses
+        )
+        if self._has_addresses:
+            new_filter.add(self._gateway_address)
+        return new_filter
 
     def reopen(self) -> None:
         """Listen on the interface that has the name now."""
@@ -138,11 +150,12 @@ class PacketSocketPort:
         """Send an IPv6 packet to one node's MAC; False if the interface would not take it."""
         if self._socket is None:
             return False
-        frame = EthernetFrame(
-            mn_link_layer_address, self._gateway_address, ETHERTYPE_IPV6, packet
-        ).encode()
+        if self._has_addresses:
+            packet = EthernetFrame(
+                mn_link_layer_address, self._gateway_address, ETHERTYPE_IPV6, packet
+            ).encode()
         try:
-            self._socket.send(frame)
+            self._socket.send(packet)
         except OSError:
             return False
         return True
@@ -174,8 +187,10 @@ class PacketSocketPort:
 
     def _read(self, data: bytes) -> NodeSignal | None:
         try:
+            if not self._has_addresses:
+                return read_signal(self.interface, NO_LINK_LAYER_ADDRESS, data)
             frame = EthernetFrame.decode(data)
-            signal = read_signal(self.interface, frame)
+            signal = read_signal(self.interface, frame.source, frame.payload)
         except WireError as error:
             self.discarded[error.reason] += 1
             return None

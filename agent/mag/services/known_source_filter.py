@@ -34,11 +34,13 @@ _HELPER_SKB_LOAD_BYTES: Final = 26
 
 _MAC_OCTETS: Final = 6
 _SOURCE_MAC_OFFSET: Final = 6
-_NEXT_HEADER_OFFSET: Final = 14 + 6
-_IPV6_SOURCE_OFFSET: Final = 14 + 8
+_ETHERNET_HEADER_OCTETS: Final = 14
+_NEXT_HEADER_OFFSET: Final = 6
+_IPV6_SOURCE_OFFSET: Final = 8
 _IPV6_ADDRESS_OCTETS: Final = 16
-_FIRST_OCTET_BEHIND_IPV6: Final = 14 + 40
-_FIRST_OCTET_BEHIND_OPTIONS: Final = 14 + 40 + 8
+_FIRST_OCTET_BEHIND_IPV6: Final = 40
+_FIRST_OCTET_BEHIND_OPTIONS: Final = 40 + 8
+"""Offsets in the packet."""
 _HOP_BY_HOP_OPTIONS: Final = 0
 _ICMPV6: Final = 58
 _MULTICAST_LISTENER_REPORTS: Final = (131, 143)
@@ -57,20 +59,22 @@ class KnownSourceFilterError(Exception):
 class KnownSourceFilter:
     """One access link's set of known source addresses, and the filter that reads it."""
 
-    def __init__(self, *, pass_unknown_sources: bool) -> None:
+    def __init__(self, *, pass_unknown_sources: bool, has_ethernet_header: bool = True) -> None:
         """pass_unknown_sources: False lets nothing but these kinds of ICMPv6 through.
 
-        Raises KnownSourceFilterError.
+        has_ethernet_header: False where packets come as they are; their source is then
+        NO_LINK_LAYER_ADDRESS. Raises KnownSourceFilterError.
         """
         self._map = _create_map()
         try:
-            self._program = _load_program(self._map, pass_unknown_sources)
+            program = _assemble(self._map, pass_unknown_sources, has_ethernet_header)
+            self._program = _load_program(program)
         except KnownSourceFilterError:
             os.close(self._map)
             raise
 
     def attach(self, packet_socket: socket.socket) -> None:
-        """Put the filter in front of an AF_PACKET SOCK_RAW socket."""
+        """Put the filter in front of an AF_PACKET socket: SOCK_RAW if it sees the header."""
         packet_socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, self._program)
 
     def add(self, link_layer_address: bytes) -> None:
@@ -113,8 +117,8 @@ def _create_map() -> int:
         raise KnownSourceFilterError(f"cannot create a BPF map: {error.strerror}") from None
 
 
-def _load_program(map_fd: int, pass_unknown_sources: bool) -> int:
-    program = ctypes.create_string_buffer(_assemble(map_fd, pass_unknown_sources))
+def _load_program(instructions: bytes) -> int:
+    program = ctypes.create_string_buffer(instructions)
     licence = ctypes.create_string_buffer(b"Apache-2.0")
     attributes = struct.pack(
         "=IIQQIIQI",
@@ -133,9 +137,9 @@ def _load_program(map_fd: int, pass_unknown_sources: bool) -> int:
         raise KnownSourceFilterError(f"cannot load a BPF filter: {error.strerror}") from None
 
 
-def _assemble(map_fd: int, pass_unknown_sources: bool) -> bytes:
+def _assemble(map_fd: int, pass_unknown_sources: bool, has_ethernet_header: bool) -> bytes:
     """The program; every load behind the end of a short frame drops it."""
-    program = _Program()
+    program = _Program(_ETHERNET_HEADER_OCTETS if has_ethernet_header else 0)
     program.add(0xBF, 6, 1)  # r6 = frame, where the loads below look for it
     program.load_octet(_NEXT_HEADER_OFFSET)
     program.jump_if(_ICMPV6, to="icmpv6")
@@ -159,12 +163,15 @@ def _assemble(map_fd: int, pass_unknown_sources: bool) -> bytes:
 
     program.label("traffic")
     if pass_unknown_sources:
-        program.add(0xBF, 1, 6)  # r1 = frame
-        program.add(0xB7, 2, imm=_SOURCE_MAC_OFFSET)
         program.add(0xBF, 3, 10)  # r3 = eight octets of stack
         program.add(0x07, 3, imm=-8)
-        program.add(0xB7, 4, imm=_MAC_OCTETS)
-        program.add(0x85, imm=_HELPER_SKB_LOAD_BYTES)
+        if has_ethernet_header:
+            program.add(0xBF, 1, 6)  # r1 = frame
+            program.add(0xB7, 2, imm=_SOURCE_MAC_OFFSET)
+            program.add(0xB7, 4, imm=_MAC_OCTETS)
+            program.add(0x85, imm=_HELPER_SKB_LOAD_BYTES)
+        else:
+            program.add(0x7A, 3, imm=0)  # all of them 0
         program.add(0x18, 1, 1, imm=map_fd)  # r1 = map, in two slots
         program.add(0x00)
         program.add(0xBF, 2, 10)
@@ -183,7 +190,9 @@ def _assemble(map_fd: int, pass_unknown_sources: bool) -> bytes:
 class _Program:
     """eBPF instructions whose jumps go forward to labels."""
 
-    def __init__(self) -> None:
+    def __init__(self, packet_offset: int) -> None:
+        """packet_offset: where the IPv6 packet begins in what the filter sees, in octets."""
+        self._packet_offset = packet_offset
         self._instructions: list[tuple[int, int, int, str, int]] = []
         self._labels: dict[str, int] = {}
 
@@ -191,12 +200,12 @@ class _Program:
         self._instructions.append((code, dst, src, to, imm))
 
     def load_octet(self, offset: int) -> None:
-        """r0 = that octet of the frame."""
-        self.add(0x30, imm=offset)
+        """r0 = that octet of the packet."""
+        self.add(0x30, imm=self._packet_offset + offset)
 
     def load_word(self, offset: int) -> None:
-        """r0 = the four octets of the frame from there."""
-        self.add(0x20, imm=offset)
+        """r0 = the four octets of the packet from there."""
+        self.add(0x20, imm=self._packet_offset + offset)
 
     def jump_if(self, value: int, *, to: str) -> None:
         """If r0 is the value."""

@@ -5,7 +5,6 @@ from ipaddress import IPv6Address
 from typing import Final
 
 from mag.wire.buffer import Truncated
-from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
 from mag.wire.neighbor_discovery import ROUTER_SOLICITATION, RouterSolicitation
 from mag.wire.neighbor_solicitation import (
@@ -33,12 +32,11 @@ class NodeSignal:
     """An address that the node says it has or is about to take (RFC 4861 §4.4, RFC 4862 §5.4)."""
 
 
-def read_signal(interface: str, frame: EthernetFrame) -> NodeSignal:
-    """The frame as a signal; a packet of Neighbor Discovery must be valid.
+def read_signal(interface: str, mn_link_layer_address: bytes, packet: bytes) -> NodeSignal:
+    """What a frame of that node carried, as a signal; Neighbor Discovery must be valid.
 
     Raises WireError.
     """
-    packet = frame.payload
     if len(packet) < _HEADER_OCTETS:
         raise Truncated(f"{len(packet)} octets of IPv6")
     icmpv6_type = _icmpv6_type(packet)
@@ -52,7 +50,7 @@ def read_signal(interface: str, frame: EthernetFrame) -> NodeSignal:
         claimed = NeighborAdvertisement.decode(packet).target
     return NodeSignal(
         interface,
-        frame.source,
+        mn_link_layer_address,
         icmpv6_type == ROUTER_SOLICITATION,
         IPv6Address(packet[_SOURCE]),
         claimed,

@@ -128,7 +128,7 @@ class PuntAccessLink:
             self.discarded["no_router_solicitation"] += 1
             return
         try:
-            self._hand_on(read_signal(self.interface, frame))
+            self._hand_on(read_signal(self.interface, frame.source, frame.payload))
         except WireError as error:
             self.discarded[error.reason] += 1
 

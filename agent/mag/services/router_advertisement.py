@@ -4,7 +4,7 @@ from ipaddress import IPv6Address
 from struct import Struct
 from typing import Final
 
-from mag.protocol.events import AdvertisePrefixes, WithdrawPrefixes
+from mag.protocol.events import AdvertisePrefixes, Binding, WithdrawPrefixes
 from mag.protocol.settings import MINIMUM_IPV6_MTU, ProtocolSettings
 from mag.wire.neighbor_discovery import PrefixInformation, RouterAdvertisement
 
@@ -85,7 +85,8 @@ def advertisement(
     how = due.binding.address_configuration
     return _encode(
         settings,
-        due.binding.gateway_link_local_address,
+        due.binding,
+        source=due.binding.gateway_link_local_address,
         router_lifetime_s=ra.router_lifetime_s,
         mtu=advertised_mtu(tunnel_mtu_octets, access_mtu_octets),
         prefixes=tuple(
@@ -108,7 +109,8 @@ def withdrawal(settings: ProtocolSettings, due: WithdrawPrefixes) -> bytes:
     is_router = not (due.ends_service or router.is_unspecified)
     return _encode(
         settings,
-        settings.source_towards(router),
+        due.binding,
+        source=settings.source_towards(router),
         router_lifetime_s=settings.router_advertisement.router_lifetime_s if is_router else 0,
         mtu=None,
         prefixes=tuple(
@@ -126,8 +128,9 @@ def advertised_mtu(tunnel_mtu_octets: int, access_mtu_octets: int) -> int:
 
 def _encode(
     settings: ProtocolSettings,
-    source: IPv6Address,
+    binding: Binding,
     *,
+    source: IPv6Address,
     router_lifetime_s: int,
     mtu: int | None,
     prefixes: tuple[PrefixInformation, ...],
@@ -141,7 +144,7 @@ def _encode(
         reachable_time_ms=ra.reachable_time_ms,
         retrans_timer_ms=ra.retrans_timer_ms,
         prefixes=prefixes,
-        source_link_layer_address=settings.fixed_mag_link_layer_address,
+        source_link_layer_address=settings.link_layer_address_towards(binding.mn_link_layer_id),
         mtu=mtu,
         managed=managed,
     ).encode(source, destination)

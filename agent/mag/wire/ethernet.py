@@ -9,6 +9,8 @@ from mag.wire.buffer import Reader
 
 ETHERTYPE_IPV6: Final = 0x86DD
 ADDRESS_OCTETS: Final = 6
+NO_LINK_LAYER_ADDRESS: Final = bytes(ADDRESS_OCTETS)
+"""The ALL_ZERO of RFC 5213 §9.3: both ends of a link without link-layer addresses have it."""
 
 _VLAN_ETHERTYPES: Final = frozenset((0x8100, 0x88A8))
 _VLAN_TAG_REST: Final = Struct("!HH")

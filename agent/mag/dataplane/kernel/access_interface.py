@@ -18,6 +18,7 @@ from mag.dataplane.kernel.refusal import asking
 from mag.dataplane.kernel.route_encoder import AF_INET6
 from mag.dataplane.kernel.sysctl import read_setting, write_setting
 from mag.dataplane.links_left import LinksLeft
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 _NO_DAD: Final = 0x02
 _LINK_SCOPE: Final = 253
@@ -110,6 +111,15 @@ class AccessInterfaces:
     def _set_link_layer_address(self, interface: Interface, address: bytes) -> None:
         if interface.link_layer_address == address:
             return
+        if NO_LINK_LAYER_ADDRESS in (interface.link_layer_address, address):
+            has_none = address != NO_LINK_LAYER_ADDRESS
+            raise DataplaneError(
+                "set up access link",
+                "the interface has no link-layer addresses: say with mn_id whose link it is"
+                if has_none
+                else "the interface has a link-layer address: mn_id is for links without",
+                target=interface.name,
+            )
         try:
             self._interfaces.change(interface, address=address.hex(":"))
         except DataplaneError as error:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from mag.dataplane.base import DROP_REASONS, MobileNodeForwarding
 from mag.dataplane.kernel.layout import CONGESTION_MARK, LOCAL_ROUTING_MARK, SINK_INTERFACE
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 TABLE_NAME: Final = "mag"
 TABLE: Final = f"inet {TABLE_NAME}"
@@ -26,9 +27,11 @@ LIST_NO_TABLE: Final = f"list table {TABLE}-probe"
 """Refused as not there wherever nftables works; cheap, unlike a list of all tables."""
 
 _UPLINK_SET: Final = "uplink"
+_PEER_SET: Final = "peer"
+"""As `uplink`, on links without link-layer addresses."""
 _DOWNLINK_SET: Final = "downlink"
 _LOCAL_ROUTING_SET: Final = "local"
-_BINDING_SETS: Final = (_UPLINK_SET, _DOWNLINK_SET, _LOCAL_ROUTING_SET)
+_BINDING_SETS: Final = (_UPLINK_SET, _PEER_SET, _DOWNLINK_SET, _LOCAL_ROUTING_SET)
 _ACCESS_INTERFACES: Final = "access_interfaces"
 _CORE_INTERFACES: Final = "core_interfaces"
 _LMA_ADDRESSES: Final = "lma_addresses"
@@ -36,7 +39,7 @@ _SHARED_SETS: Final = (_ACCESS_INTERFACES, _CORE_INTERFACES, _LMA_ADDRESSES)
 
 _INTERFACE_NAME_OCTETS: Final = 16
 _UPLINK_KEY: Final = struct.Struct("16s6s2x16s")
-_DOWNLINK_KEY: Final = struct.Struct("16s16s")
+_PREFIX_KEY: Final = struct.Struct("16s16s")
 """Interface name, link-layer address, prefix: as the kernel keeps them."""
 
 
@@ -151,6 +154,7 @@ def length_commands(length: int) -> str:
     return (
         f"add set {TABLE} {_UPLINK_SET}{length}"
         f" {{ typeof iifname . ether saddr . ip6 saddr; {attributes} }}\n"
+        f"add set {TABLE} {_PEER_SET}{length} {{ typeof iifname . ip6 saddr; {attributes} }}\n"
         f"add set {TABLE} {_DOWNLINK_SET}{length}"
         f" {{ typeof oifname . ip6 daddr; {attributes} }}\n"
         f"add set {TABLE} {_LOCAL_ROUTING_SET}{length} {{ typeof ip6 saddr; size {_SET_SIZE}; }}\n"
@@ -163,6 +167,8 @@ def _length_rules(length: int) -> str:
     return (
         f"add rule {TABLE} bound_source"
         f" iifname . ether saddr . (ip6 saddr & {mask}) @{_UPLINK_SET}{length} accept\n"
+        f"add rule {TABLE} bound_source"
+        f" iifname . (ip6 saddr & {mask}) @{_PEER_SET}{length} accept\n"
         f"add rule {TABLE} bound_destination"
         f" oifname . (ip6 daddr & {mask}) @{_DOWNLINK_SET}{length} accept\n"
         f"add rule {TABLE} local_source ip6 saddr & {mask} @{_LOCAL_ROUTING_SET}{length}"
@@ -195,13 +201,12 @@ def counting_elements_of(record: MobileNodeForwarding) -> Iterator[tuple[Element
     interface = _interface_key(record.access_interface)
     for prefix in record.home_network_prefixes:
         address = prefix.network_address.packed
-        yield (
-            Element(
-                f"{_UPLINK_SET}{prefix.prefixlen}",
-                _UPLINK_KEY.pack(interface, record.mn_link_layer_address, address),
-            ),
-            Element(f"{_DOWNLINK_SET}{prefix.prefixlen}", interface + address),
-        )
+        if record.mn_link_layer_address == NO_LINK_LAYER_ADDRESS:
+            uplink = Element(f"{_PEER_SET}{prefix.prefixlen}", interface + address)
+        else:
+            key = _UPLINK_KEY.pack(interface, record.mn_link_layer_address, address)
+            uplink = Element(f"{_UPLINK_SET}{prefix.prefixlen}", key)
+        yield uplink, Element(f"{_DOWNLINK_SET}{prefix.prefixlen}", interface + address)
 
 
 def element_commands(verb: str, elements: Iterable[Element]) -> str:
@@ -246,8 +251,8 @@ def text_of(element: Element) -> str:
     if name.startswith(_UPLINK_SET):
         interface, link_layer_address, address = _UPLINK_KEY.unpack(key)
         return f"{_interface(interface)} . {link_layer_address.hex(':')} . {_inet6(address)}"
-    if name.startswith(_DOWNLINK_SET):
-        interface, address = _DOWNLINK_KEY.unpack(key)
+    if name.startswith((_PEER_SET, _DOWNLINK_SET)):
+        interface, address = _PREFIX_KEY.unpack(key)
         return f"{_interface(interface)} . {_inet6(address)}"
     return _interface(key) if name in (_ACCESS_INTERFACES, _CORE_INTERFACES) else _inet6(key)
 

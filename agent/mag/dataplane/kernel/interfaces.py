@@ -8,6 +8,7 @@ from typing import Any, Final
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.kernel.refusal import asking
 from mag.dataplane.kernel.sysctl import write_setting
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 _UP: Final = 0x1
 LARGEST_MTU_OCTETS: Final = 65535
@@ -25,6 +26,7 @@ class Interface:
     is_up: bool
     mtu_octets: int
     link_layer_address: bytes
+    """NO_LINK_LAYER_ADDRESS: interfaces of this kind have none."""
     alternative_names: tuple[str, ...]
 
 
@@ -108,8 +110,12 @@ def _interface_of(message: Any) -> Interface:
         alias=message.get_attr("IFLA_IFALIAS"),
         is_up=bool(message["flags"] & _UP),
         mtu_octets=message.get_attr("IFLA_MTU") or 0,
-        link_layer_address=bytes.fromhex((message.get_attr("IFLA_ADDRESS") or "").replace(":", "")),
+        link_layer_address=_octets(message.get_attr("IFLA_ADDRESS")) or NO_LINK_LAYER_ADDRESS,
         alternative_names=tuple(
             value for attribute, value in attributes if attribute == "IFLA_ALT_IFNAME"
         ),
     )
+
+
+def _octets(link_layer_address: str | None) -> bytes:
+    return bytes.fromhex((link_layer_address or "").replace(":", ""))

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from mag.dataplane.kernel import route_encoder as rtnetlink
 from mag.dataplane.kernel.layout import ROUTE_PROTOCOL, binding_of_neighbor
 from mag.dataplane.kernel.message_run import MESSAGE_HEADER_OCTETS, MessageRun, Value
+from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 _ROUTE_MESSAGE: Final = struct.Struct("=BBBBBBBBI")
 _NEIGHBOR_MESSAGE: Final = struct.Struct("=BxxxiHBB")
@@ -134,7 +135,7 @@ def _alike_neighbors(run: MessageRun) -> list[BindingNeighbor]:
     """As _alike_routes."""
     first = run.first()
     found = decode_neighbor(first[MESSAGE_HEADER_OCTETS:])
-    if found is None or not found.link_layer_address:
+    if found is None or found.link_layer_address == NO_LINK_LAYER_ADDRESS:
         return []
     places = _places(first, _END_OF_NEIGHBOR_HEADER)
     address, link_layer = places[rtnetlink.NDA_DST], places[rtnetlink.NDA_LLADDR]
@@ -182,7 +183,7 @@ def decode_neighbor(body: bytes) -> BindingNeighbor | None:
     return BindingNeighbor(
         binding_id=binding_id,
         ifindex=ifindex,
-        link_layer_address=found.get(rtnetlink.NDA_LLADDR, b""),
+        link_layer_address=found.get(rtnetlink.NDA_LLADDR) or NO_LINK_LAYER_ADDRESS,
     )
 
 
