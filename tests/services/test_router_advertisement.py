@@ -117,8 +117,14 @@ class TestAdvertisements:
                     address_configuration=AddressConfiguration.STATEFUL,
                 ),
             ),
+            replace(
+                DUE,
+                binding=BINDING._replace(
+                    home_network_prefixes=PREFIXES[:1], mn_link_layer_id=NO_LINK_LAYER_ADDRESS
+                ),
+            ),
         ],
-        ids=["lifetimes", "solicited", "prefix", "two prefixes", "router", "flags"],
+        ids=["lifetimes", "solicited", "prefix", "two prefixes", "router", "flags", "link"],
     )
     @pytest.mark.parametrize("mtu", [1460, 1400])
     @pytest.mark.parametrize("hop_limit", [64, 32])

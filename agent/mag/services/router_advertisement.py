@@ -50,6 +50,7 @@ class Advertisements:
         (prefix,) = binding.home_network_prefixes
         key = (
             binding.gateway_link_local_address,
+            settings.link_layer_address_towards(binding.mn_link_layer_id),
             binding.address_configuration,
             due.valid_lifetime_s,
             due.preferred_lifetime_s,
