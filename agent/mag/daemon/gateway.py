@@ -157,7 +157,7 @@ class Gateway:
         self.journal: Journal = journal or NoJournal()
         self.pump = Pump(core, adapters.transport, self.journal, self._dispatch)
         self.resumption = Resumption(
-            core=core, pump=self.pump, policy=adapters.policy, links=self.ports
+            core=core, pump=self.pump, policy=adapters.policy, links=self.links
         )
         self.log = GatewayLog(
             configuration.log,
