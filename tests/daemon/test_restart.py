@@ -364,6 +364,28 @@ async def test_stop_with_deregistration_leaves_an_empty_journal(life: Life) -> N
         assert gateway.core.changes_to_store(0.0, 0.0).bindings == {}
 
 
+async def test_what_an_lma_would_not_hear_in_time_is_taken_back_by_the_next_start(
+    life: Life,
+) -> None:
+    """Its nodes are told that their router goes, and so is the operator."""
+    text = configuration(CONFIGURATION + b"shutdown: {timeout_s: 0}\n")
+    with capture_logs() as logs:
+        async with life.gateway(text) as gateway:
+            prefix = await life.attached(gateway)
+            gateway.core.peers[LMA_ADDRESS].updates.hold(gateway.pump.now() + 100)
+            port = life.world.ports["access1"]
+            port.sent.clear()
+    (left,) = (log for log in logs if log["event"] == "deregistrations_left")
+    assert (left["bindings"], left["log_level"]) == (1, "warning")
+    assert [mac for _, mac in port.sent] == [MN1_MAC] * 3
+    assert not life.is_served(prefix)
+    async with life.gateway(text) as gateway:
+        await eventually(lambda: not len(gateway.core.binding_update_list))
+        (update,) = life.world.transport.sent
+        message = OutgoingMessage(update, PROXY_CARE_OF_ADDRESS, LMA_ADDRESS)
+        assert read_update(message).lifetime_s == 0
+
+
 @pytest.mark.requirement("CFG-01")
 async def test_settings_are_those_of_the_file_at_every_start(life: Life) -> None:
     """The journal keeps sessions; what is configured comes from the file alone."""

@@ -426,3 +426,43 @@ def test_lma_that_lost_its_bindings_while_we_were_away_is_found_out(
     assert not of_type(again.events(), PeerRestarted)
     again.receive_message(said(8), LMA_ADDRESS, 2.0)
     assert of_type(again.events(), PeerRestarted)
+
+
+def leaving(store: Store, gateway: MobileAccessGateway, lma: FakeLma) -> None:
+    """The gateway stopped before it could take the binding back; the node has heard goodbye."""
+    served(store, gateway, lma)
+    gateway.peers[LMA_ADDRESS].updates.hold(100.0)
+    gateway.clear(1, 0.0)
+    gateway.finish(0.0)
+    store.take(gateway, 0.0)
+
+
+@pytest.mark.requirement("DEREG-10")
+def test_node_that_heard_goodbye_and_is_there_again_is_told_of_its_router_at_once(
+    store: Store, gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    """Its binding goes on under the same prefixes, and the node does not know it yet."""
+    leaving(store, gateway, lma)
+    again, counts = store.start_again()
+    assert counts == RestoredCounts(ended=1)
+    again.forwarding_ready(1, 0.1)
+    (entry,) = again.binding_update_list
+    again.attach(entry.attachment, entry.profile, 0.2)
+    assert not of_type(again.events(), AdvertisePrefixes)
+    lma.serve(again, 0.3, UTC + 1.0)
+    (told,) = of_type(again.events(), AdvertisePrefixes)
+    assert isinstance(told, AdvertisePrefixes)
+    assert told.binding.binding_id == 1
+
+
+def test_node_that_heard_goodbye_is_told_nothing_while_its_binding_is_ended(
+    store: Store, gateway: MobileAccessGateway, lma: FakeLma
+) -> None:
+    leaving(store, gateway, lma)
+    again, _ = store.start_again()
+    again.peers[LMA_ADDRESS].updates.hold(1000.0)
+    again.forwarding_ready(1, 0.1)
+    again.events()
+    while (deadline := again.get_timer()) is not None and deadline < 900.0:
+        again.handle_timer(deadline)
+    assert not of_type(again.events(), AdvertisePrefixes)

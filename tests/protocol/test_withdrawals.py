@@ -6,6 +6,7 @@ import pytest
 
 from mag.protocol.events import AdvertisePrefixes, BindingLost, ForwardingWanted, WithdrawPrefixes
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
+from mag.protocol.registration import RegistrationState
 from protocol.conftest import UTC, establish, of_type
 from support.fake_lma import FakeLma
 
@@ -130,3 +131,25 @@ def test_gateway_that_stops_says_all_that_is_left_at_once(
     gateway.finish(0.1)
     assert len(_withdrawals(gateway)) == 3
     assert gateway.get_timer() is None or not withdrawn(gateway, 30.0)
+
+
+@pytest.mark.requirement("ND-13", "DEREG-10")
+@pytest.mark.parametrize("has_left", [False, True], ids=["there", "left"])
+def test_node_whose_deregistration_still_waits_when_the_gateway_stops_is_told_too(
+    gateway: MobileAccessGateway, lma: FakeLma, has_left: bool
+) -> None:
+    """Its router goes all the same; the binding stays, for the next start to end."""
+    binding_id = establish(gateway, lma)
+    gateway.peers[lma.address].updates.hold(100.0)
+    if has_left:
+        gateway.detach(binding_id, 0.0)
+    for _ in range(2):
+        gateway.clear(binding_id, 0.0)
+    gateway.events()
+    gateway.finish(0.1)
+    told = _withdrawals(gateway)
+    assert len(told) == (0 if has_left else 3)
+    assert all(each.ends_service for each in told)
+    stored = gateway.changes_to_store(0.1, UTC).bindings[binding_id]
+    assert stored is not None
+    assert stored.state is RegistrationState.DEREGISTERING

@@ -465,7 +465,10 @@ class Gateway:
             self._list_is_empty.set()
 
     async def _end_all_bindings(self, timeout_s: float) -> None:
-        """De-register every node; what the LMAs have not answered in time is ended without them."""
+        """De-register every node; what the LMAs have not answered in time is ended without them.
+
+        Those that an LMA could not even be asked to end stay with it, and in the journal.
+        """
         self._clear_all()
         bindings = self.core.binding_update_list
         if len(bindings):
@@ -474,6 +477,11 @@ class Gateway:
                 async with asyncio.timeout(timeout_s):
                     await self._list_is_empty.wait()
         self._clear_all()
+        if len(bindings):
+            left = {"bindings": len(bindings), "goes_on": "with the next start"}
+            if self.journal.status() is None:
+                left["goes_on"] = "never: their LMAs keep them until their lifetimes end"
+            self.log.note(LogEntry("deregistrations_left", Level.WARNING, left))
         self.core.finish(self.pump.now())
         self.pump.run()
 

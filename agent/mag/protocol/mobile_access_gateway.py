@@ -373,7 +373,13 @@ class MobileAccessGateway:
         return self._addresses.collisions
 
     def finish(self, now: float) -> None:
-        """The gateway stops: what nodes still have to hear is said now."""
+        """The gateway stops: what nodes still have to hear is said now.
+
+        Bindings that are left are those whose LMA could not be told in time: their nodes lose
+        their router with the others.
+        """
+        for entry in self.binding_update_list:
+            self._service.take_leave(entry, now)
         self._former_routers.finish(now)
         self._withdrawals.finish(now)
 

@@ -22,7 +22,7 @@ from mag.protocol.events import (
     TunnelWanted,
 )
 from mag.protocol.lma_peer import LmaPeer
-from mag.protocol.registration import BindingTimer
+from mag.protocol.registration import BindingTimer, LossReason, RegistrationState
 from mag.protocol.withdrawals import Withdrawals
 
 
@@ -94,8 +94,10 @@ class BindingService:
         if entry.is_resumed and not entry.is_forwarding:
             entry.is_forwarding = True
             entry.advertisements_sent = MAX_INITIAL_RTR_ADVERTISEMENTS
-            due = now + self._schedule.resumed_delay_s()
-            self._timers.set(entry, BindingTimer.ADVERTISEMENT, due)
+            # One that is being ended may have been told so; if it comes back it is told at once.
+            if entry.state is not RegistrationState.DEREGISTERING:
+                due = now + self._schedule.resumed_delay_s()
+                self._timers.set(entry, BindingTimer.ADVERTISEMENT, due)
             self._emit(ForwardingResumed(snapshot(entry)))
         elif entry.is_serving and not entry.is_forwarding:
             entry.is_forwarding = True
@@ -184,6 +186,12 @@ class BindingService:
         self.stop_advertising(entry)
         entry.advertisements_sent = 0
         self.advertise(entry, now)
+
+    def take_leave(self, entry: BindingUpdateListEntry, now: float) -> None:
+        """The gateway stops while the LMA still has the binding: tell the node, if it is there."""
+        if entry.is_forwarding and entry.loss_reason is not LossReason.DETACHED:
+            prefixes = entry.home_network_prefixes
+            self._withdrawals.begin(snapshot(entry), prefixes, now, ends_service=True)
 
     def stop(self, entry: BindingUpdateListEntry, now: float, *, is_on_link: bool) -> None:
         """End the service. is_on_link: the node is still there and has to be told."""
