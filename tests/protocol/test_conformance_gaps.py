@@ -417,6 +417,27 @@ def test_configured_prefix_lifetimes_are_advertised_for_every_prefix(lma: FakeLm
     }
 
 
+@pytest.mark.requirement("HNE-08")
+def test_prefixes_may_live_as_long_as_the_binding(lma: FakeLma) -> None:
+    """HNE-08: never longer at the time of sending, and the node hears of each refresh."""
+    chosen = RouterAdvertisementSettings(prefixes_live_with_binding=True)
+    gateway = make_gateway(router_advertisement=chosen, refresh_fraction=0.5, lifetime_s=60)
+    establish(gateway, lma)
+    (entry,) = gateway.binding_update_list
+    told = []
+    for tenth in range(1, 1000):
+        now = tenth / 10
+        gateway.node_heard(entry.binding_id, IPv6Address("fe80::1"), now)
+        gateway.handle_timer(now)
+        lma.serve(gateway, now)
+        for due in of_type(gateway.events(), AdvertisePrefixes):
+            assert isinstance(due, AdvertisePrefixes)
+            assert due.preferred_lifetime_s <= due.valid_lifetime_s <= entry.expires_at - now
+            told.append((now, due.valid_lifetime_s))
+    _, *after_refreshes = told
+    assert after_refreshes == [(30.1, 59), (60.1, 59), (90.1, 59)]
+
+
 @pytest.mark.requirement("ND-04")
 def test_solicited_advertisements_are_spread_over_half_a_second() -> None:
     """RFC 4861 §6.2.6: MAX_RA_DELAY_TIME is 0.5 s."""

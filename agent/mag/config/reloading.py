@@ -93,6 +93,7 @@ TAKES_EFFECT: Final[Mapping[tuple[str, ...], str]] = {
     ("router_advertisement", "reachable_time_ms"): _NEXT_ADVERTISEMENT,
     ("router_advertisement", "retrans_timer_ms"): _NEXT_ADVERTISEMENT,
     ("router_advertisement", "valid_lifetime_s"): _NEXT_ADVERTISEMENT,
+    ("router_advertisement", "prefixes_live_with_binding"): _NEXT_ADVERTISEMENT,
     ("router_advertisement", "preferred_lifetime_s"): _NEXT_ADVERTISEMENT,
     ("heartbeat", "enabled"): "at once",
     ("heartbeat", "interval_s"): "at once",

@@ -6,7 +6,7 @@ from pydantic import ValidationInfo, field_validator
 
 from mag.config.refusal import refusal
 from mag.config.section import Section
-from mag.config.values import Between
+from mag.config.values import Between, Switch
 from mag.protocol.settings import RouterAdvertisementSettings
 
 _DEFAULTS: Final = RouterAdvertisementSettings()
@@ -30,6 +30,8 @@ class RouterAdvertisementSection(Section):
     retrans_timer_ms: _Milliseconds = _DEFAULTS.retrans_timer_ms
     valid_lifetime_s: _PrefixLifetime = _DEFAULTS.valid_lifetime_s
     preferred_lifetime_s: _PrefixLifetime | None = None
+    prefixes_live_with_binding: Switch = _DEFAULTS.prefixes_live_with_binding
+    """Prefixes are valid no longer than the binding is (RFC 5213 §6.7)."""
 
     @field_validator("min_interval_s")
     @classmethod
@@ -68,6 +70,7 @@ class RouterAdvertisementSection(Section):
             retrans_timer_ms=self.retrans_timer_ms,
             valid_lifetime_s=self.valid_lifetime_s,
             preferred_lifetime_s=self._effective_preferred_lifetime_s(),
+            prefixes_live_with_binding=self.prefixes_live_with_binding,
         )
 
     def _effective_min_interval_s(self) -> float:

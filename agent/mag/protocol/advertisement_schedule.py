@@ -23,11 +23,21 @@ class AdvertisementSchedule:
         """Draw from these bounds from now on."""
         self._settings = settings
 
-    def prefix_lifetimes_s(self, profile: PolicyProfile) -> tuple[int, int]:
-        """Valid and preferred lifetime of a node's prefixes: its own, or the domain's."""
+    @property
+    def prefixes_live_with_binding(self) -> bool:
+        """Whether a node hears at each refresh that its prefixes live on (RFC 5213 §6.7)."""
+        return self._settings.prefixes_live_with_binding
+
+    def prefix_lifetimes_s(self, profile: PolicyProfile, binding_left_s: float) -> tuple[int, int]:
+        """Valid and preferred lifetime of a node's prefixes: its own, or the domain's.
+
+        binding_left_s: what is left of its binding's lifetime.
+        """
         valid_s = profile.prefix_lifetime_s
         if valid_s is None:
             valid_s = self._settings.valid_lifetime_s
+        if self.prefixes_live_with_binding:
+            valid_s = min(valid_s, int(binding_left_s))
         return valid_s, min(valid_s, self._settings.preferred_lifetime_s)
 
     def until_next_s(self, already_sent: int) -> float:

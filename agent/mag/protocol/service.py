@@ -56,6 +56,8 @@ class BindingService:
             self._emit(ForwardingWanted(snapshot(entry)))
         elif not self._timers.deadline(entry, BindingTimer.ADVERTISEMENT):
             self.advertise(entry, now)
+        elif self._schedule.prefixes_live_with_binding:
+            self._advertise_by(entry, max(now, _earliest_to_all(entry)))
 
     def resume(self, entry: BindingUpdateListEntry) -> None:
         """Go on with a service that began before the gateway started."""
@@ -137,7 +139,7 @@ class BindingService:
         self._timers.set(entry, BindingTimer.ADVERTISEMENT, now + wait)
         binding = snapshot(entry)
         self._withdrawals.given(binding)
-        lifetimes = self._schedule.prefix_lifetimes_s(entry.profile)
+        lifetimes = self._schedule.prefix_lifetimes_s(entry.profile, entry.expires_at - now)
         self._emit(AdvertisePrefixes(binding, *lifetimes, node_address))
 
     def advertise_again(self, entry: BindingUpdateListEntry, due: float) -> None:

@@ -40,6 +40,9 @@ class RouterAdvertisementSettings:
     valid_lifetime_s: int = 2592000
     preferred_lifetime_s: int = 604800
     """Not above valid_lifetime_s."""
+    prefixes_live_with_binding: bool = False
+    """Both are cut to what is left of the binding's lifetime (RFC 5213 §6.7); a node then hears of
+    its prefixes at each refresh."""
 
 
 @dataclass(frozen=True, slots=True)
