@@ -439,7 +439,7 @@ class Gateway:
 
     def _acknowledged(self, event: ProxyBindingAcknowledgementReceived) -> None:
         lma = self.lma_name(event.binding.lma_address)
-        self.metrics.pba_round_trip_seconds.labels(lma).observe(event.round_trip_s)
+        self.metrics.acknowledged(lma, event.round_trip_s)
 
     def _peer_removed(self, event: PeerRemoved) -> None:
         self.lma_names.pop(event.lma_address, None)
@@ -448,7 +448,7 @@ class Gateway:
 
     def lma_name(self, address: IPv6Address) -> str:
         """As configured, else the address."""
-        return self.lma_names.get(address, str(address))
+        return self.lma_names.get(address) or str(address)
 
     def _binding_lost(self, event: BindingLost) -> None:
         binding, reason = event.binding, event.reason

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mag.protocol.events import (
     AdvertisePrefixes,
@@ -113,31 +113,16 @@ def is_silent(kind: type[Event], least: str) -> bool:
 
 def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
     """An event of the core as name, level and facts."""
-    match event:
-        case MessageDiscarded(reason, source):
-            facts: Facts = {"reason": str(reason), "source": str(source)}
-            return LogEntry("message_discarded", level_of(event), facts)
-        case AttachmentRefused(mn_id, refusal):
-            facts = {"mn_id": text_of_mn_id(mn_id), "reason": refusal.value}
-            return LogEntry("attachment_refused", level_of(event), facts)
-        case (
-            TunnelWanted()
-            | TunnelUnwanted()
-            | BindingErrorReceived()
-            | QuirkApplied()
-            | PeerUnable()
-            | PeerUnreachable()
-            | PeerReachable()
-            | PeerRemoved()
-            | PeerRestarted()
-        ):
-            name, facts = _PEER_EVENTS[type(event)](event)
-            return LogEntry(
-                name, level_of(event), {"lma": _lma(event.lma_address, lma_names)} | facts
-            )
-        case _:
-            name, facts = _BINDING_EVENTS[type(event)](event)
-            return LogEntry(name, level_of(event), binding_facts(event.binding, lma_names) | facts)
+    kind, subject = type(event), cast(Any, event)
+    if (of_binding := _BINDING_EVENTS.get(kind)) is not None:
+        name, facts = of_binding(event)
+        facts = binding_facts(subject.binding, lma_names) | facts
+    elif (of_peer := _PEER_EVENTS.get(kind)) is not None:
+        name, facts = of_peer(event)
+        facts = {"lma": _lma(subject.lma_address, lma_names)} | facts
+    else:
+        name, facts = _OTHER_EVENTS[kind](event)
+    return LogEntry(name, level_of(event), facts)
 
 
 def binding_facts(binding: Binding, lma_names: Mapping[IPv6Address, str]) -> Facts:
@@ -203,6 +188,17 @@ _SILENT: Final[Mapping[str, frozenset[type[Any]]]] = {
     for least in Level
 }
 """By the first level of a log, kinds of events that it never has."""
+
+_OTHER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
+    MessageDiscarded: lambda event: (
+        "message_discarded",
+        {"reason": str(event.reason), "source": str(event.source)},
+    ),
+    AttachmentRefused: lambda event: (
+        "attachment_refused",
+        {"mn_id": text_of_mn_id(event.mn_id), "reason": event.reason.value},
+    ),
+}
 
 _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     TunnelWanted: lambda _: ("tunnel_wanted", {}),

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -60,6 +61,8 @@ class JsonLines:
 
     def __init__(self, output: LogOutput) -> None:
         self._output = output
+        self._second = 0
+        self._second_as_text = ""
 
     def __call__(self, entry: LogEntry) -> None:
         """Write the entry."""
@@ -68,7 +71,7 @@ class JsonLines:
                 **entry.facts,
                 "event": entry.name,
                 "level": entry.level.value,
-                "timestamp": _zulu(datetime.now(UTC)),
+                "timestamp": self._timestamp(time.time()),
             }
         )
         if entry.level is Level.ERROR:
@@ -76,9 +79,12 @@ class JsonLines:
         else:
             self._output.write_soon(line)
 
-
-def _zulu(moment: datetime) -> str:
-    return moment.isoformat().removesuffix("+00:00") + "Z"
+    def _timestamp(self, utc: float) -> str:
+        second = int(utc)
+        if second != self._second:
+            self._second = second
+            self._second_as_text = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+        return f"{self._second_as_text}.{int(1e6 * (utc - second)):06d}Z"
 
 
 def _as_json(_: object, __: str, line: structlog.typing.EventDict) -> str:

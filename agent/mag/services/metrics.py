@@ -81,13 +81,20 @@ class Metrics:
             buckets=_LATENCY_BUCKETS_S,
             registry=self._registry,
         )
-        self.pba_round_trip_seconds = Histogram(
+        self._pba_round_trip_seconds = Histogram(
             "mag_pba_round_trip_seconds",
             "From a PBU to the PBA that answers it",
             ["lma"],
             buckets=_LATENCY_BUCKETS_S,
             registry=self._registry,
         )
+        self._round_trips_of: dict[str, Histogram] = {}
+
+    def acknowledged(self, lma: str, round_trip_s: float) -> None:
+        """A PBA of this LMA has answered a PBU."""
+        if (histogram := self._round_trips_of.get(lma)) is None:
+            histogram = self._round_trips_of[lma] = self._pba_round_trip_seconds.labels(lma)
+        histogram.observe(round_trip_s)
 
     def render(self, readings: Readings) -> bytes:
         """The exposition text."""

@@ -9,7 +9,7 @@ from typing import Final
 from mag.services.mobility_transport import ReceiveError, ReceiveMessage
 from mag.services.punt_socket import PuntSocket
 from mag.wire.checksum import checksum
-from mag.wire.errors import WireError
+from mag.wire.errors import Truncated
 from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER
 from mag.wire.ipv6 import IPv6Packet
@@ -38,7 +38,9 @@ class PuntTransport:
         self._not_for_us: Counter[str] = Counter()
         self._address = proxy_care_of_address
         self._core_interfaces = core_interfaces
-        self._lma_addresses = frozenset(lma_addresses)
+        self._octets = proxy_care_of_address.packed
+        self._lmas = {lma.packed: lma for lma in lma_addresses}
+        """By the octets of their addresses, as messages have them."""
         self._receive: ReceiveMessage | None = None
 
     @property
@@ -71,7 +73,7 @@ class PuntTransport:
 
         The first Proxy Binding Update after a start of VPP shall not be that packet.
         """
-        self._resolve(self._lma_addresses)
+        self._resolve(self._lmas.values())
 
     def _resolve(self, lma_addresses: Collection[IPv6Address]) -> None:
         for lma in lma_addresses:
@@ -79,9 +81,8 @@ class PuntTransport:
 
     def reach(self, lma_addresses: Collection[IPv6Address]) -> None:
         """Hear these LMAs, and have VPP resolve the way to those that are new."""
-        new = set(lma_addresses) - self._lma_addresses
-        self._lma_addresses = frozenset(lma_addresses)
-        self._resolve(new)
+        known, self._lmas = self._lmas, {lma.packed: lma for lma in lma_addresses}
+        self._resolve([lma for octets, lma in self._lmas.items() if octets not in known])
 
     def send(
         self,
@@ -105,18 +106,19 @@ class PuntTransport:
         self.lost += lost
 
     def _take(self, frame: EthernetFrame) -> None:
-        try:
-            packet = IPv6Packet.decode(frame.payload)
-        except WireError as error:
-            self._not_for_us[error.reason] += 1
-            return
-        if packet.destination != self._address:
+        packet = frame.payload  # its header is whole, and IPv6's: else nobody listens for it
+        _, length, _, _, source, destination = IPv6Packet.LAYOUT.unpack_from(packet)
+        lma = self._lmas.get(source)
+        if len(packet) - IPv6Packet.LAYOUT.size < length:
+            self._not_for_us[Truncated.reason] += 1
+        elif destination != self._octets:
             self._not_for_us["wrong_destination"] += 1
-        elif packet.source not in self._lma_addresses:
+        elif lma is None:
             self._not_for_us["unknown_sender"] += 1
         elif self._receive is not None:
             self.received += 1
-            self._receive(packet.payload, packet.source)
+            begin = IPv6Packet.LAYOUT.size
+            self._receive(packet[begin : begin + length], lma)
 
 
 def _echo_request(source: IPv6Address, destination: IPv6Address) -> bytes:

@@ -114,7 +114,8 @@ class BindingJournal:
             self._noted += 1
         if self._oldest_noted_at is None:
             self._oldest_noted_at = self._loop.time()
-        self._news.set()
+        if not self._news.is_set():
+            self._news.set()
 
     def status(self) -> JournalStatus:
         """How it is now."""
