@@ -28,8 +28,9 @@ from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS, format_link_layer_address
 MUTE_S: Final = 5.0
 """Frames of a node without profile are not looked at again for so long."""
 MAX_MUTED: Final = 4096
-MAX_BEING_IDENTIFIED: Final = 10_000
-"""Those that wait for their turn, and those that the policy store has not answered for."""
+MAX_BEING_IDENTIFIED: Final = 20_000
+"""Those that wait for their turn, and those that the policy store has not answered for. Who would
+have to wait longer than some four seconds has asked again by then (RFC 4861 §6.3.7)."""
 NEWCOMERS_PER_TURN: Final = 32
 """Taken in one turn of the loop. In the same turn everything that is under way for those before
 goes on: however many want service, they get it at the pace at which it can be given."""

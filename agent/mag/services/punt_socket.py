@@ -53,6 +53,8 @@ _ROUTER_SOLICITATION: Final = 133
 """The one ICMPv6 type we register: VPP can never give a type back, and itself needs 135 and 136."""
 _IPV6_HEADER_OCTETS: Final = 40
 _NEXT_HEADER_OFFSET: Final = 6
+_ETHERTYPE: Final = slice(12, 14)
+_IPV6_ETHERTYPE: Final = ETHERTYPE_IPV6.to_bytes(2, "big")
 _VERSION_6: Final = 6
 
 Listener = Callable[[EthernetFrame], None]
@@ -150,8 +152,7 @@ class PuntSocket:
         if out is None or not out.is_up:
             self.send_failures += 1
             return False
-        ethertype = ETHERTYPE_IPV6.to_bytes(2, "big")
-        frame = destination + source + out.vlan_tags + ethertype + packet
+        frame = destination + source + out.vlan_tags + _IPV6_ETHERTYPE + packet
         return self._send(out, PuntAction.SEND_FRAME, frame)
 
     def send_routed(self, interface: str, packet: bytes) -> bool:
@@ -382,6 +383,8 @@ def _registrations() -> Iterator[dict[str, Any]]:
 
 def _frame(interface: VppInterface, octets: bytes) -> EthernetFrame:
     if interface.has_ethernet:
+        if octets[_ETHERTYPE] == _IPV6_ETHERTYPE:  # untagged, as nearly all are
+            return EthernetFrame(octets[:6], octets[6:12], ETHERTYPE_IPV6, octets[14:])
         return EthernetFrame.decode(octets)
     return EthernetFrame(b"", b"", ETHERTYPE_IPV6, octets)
 

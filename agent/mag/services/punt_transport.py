@@ -12,11 +12,13 @@ from mag.wire.checksum import checksum
 from mag.wire.errors import Truncated
 from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_MOBILITY_HEADER
-from mag.wire.ipv6 import IPv6Packet
+from mag.wire.ipv6 import DEFAULT_HOP_LIMIT, IPv6Packet
 
 _ECHO_REQUEST: Final = 128
 _ECHO: Final = Struct("!BBHHH")
 """Type, code, checksum, identifier, sequence number (RFC 4443 §4.1)."""
+_FIRST_WORD: Final = 6 << 28
+"""Version 6, traffic class and flow label 0."""
 
 
 class PuntTransport:
@@ -91,8 +93,10 @@ class PuntTransport:
         next_header: int = IP_PROTOCOL_MOBILITY_HEADER,
     ) -> bool:
         """Send one message; False if VPP did not take it, which retransmission meets."""
-        packet = IPv6Packet(self._address, destination, next_header, data)
-        is_sent = self._punt.send_routed(self._core_interfaces[0], packet.encode())
+        header = IPv6Packet.LAYOUT.pack(
+            _FIRST_WORD, len(data), next_header, DEFAULT_HOP_LIMIT, self._octets, destination.packed
+        )
+        is_sent = self._punt.send_routed(self._core_interfaces[0], header + data)
         self.send_failures += not is_sent
         return is_sent
 
