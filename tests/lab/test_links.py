@@ -6,6 +6,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from mag.lab.world.network_namespace import inside_network_namespace
 pytestmark = pytest.mark.netns
 
 InPrivateNamespaces = Callable[[Callable[[], Awaitable[Any]]], Any]
+PREFERRED = IPv6Address("2001:db8:100::ff:fe00:101")
+LINK_LOCAL = IPv6Address("fe80::ff:fe00:101")
 EXPERIMENT = 0x88B5
 """Ethertype for local experiments (IEEE 802): no kernel answers it."""
 SILENCE_S = 0.2
@@ -134,6 +137,28 @@ def test_gateways_that_bypass_the_kernel_get_silent_interfaces_and_whole_frames(
             return [gateway, [end for end in ends if _offloads(*end)]]
 
     assert in_private_namespaces(body) == [[], []]
+
+
+def test_node_without_the_address_says_how_many_it_has_and_may_have(
+    in_private_namespaces: InPrivateNamespaces,
+) -> None:
+    """What an operator needs when a node given a new prefix has no traffic (RFC 4862 §5.5.3)."""
+
+    async def body() -> list[str]:
+        async with built_links() as links:
+            before = await links.sending_in_words("mn1", PREFERRED)
+            await links.switch_on("mn1")  # its link-local address is tentative for a second
+            return [
+                before,
+                await links.sending_in_words("mn1", PREFERRED),
+                await links.sending_in_words("mn1", LINK_LOCAL),
+            ]
+
+    assert in_private_namespaces(body) == [
+        f"{PREFERRED} is none of its 0 addresses, it makes 16 at most; no default router",
+        f"{PREFERRED} is none of its 1 addresses, it makes 16 at most; no default router",
+        f"it still looks for duplicates of {LINK_LOCAL}; no default router",
+    ]
 
 
 def _offloads(node: str, interface: str) -> int:

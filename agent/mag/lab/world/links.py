@@ -11,7 +11,7 @@ from typing import Any, Final
 from pyroute2 import AsyncIPRoute
 
 from mag.lab.world import linux_calls, topology
-from mag.lab.world.mobile_node import NodeView, global_addresses, look_at
+from mag.lab.world.mobile_node import NodeView, global_addresses, look_at, sending_in_words
 from mag.lab.world.network_namespace import create_network_namespace, inside_network_namespace
 from mag.lab.world.private_namespaces import NETWORK_NAMESPACES
 
@@ -78,6 +78,10 @@ class Links:
     async def view_of(self, node: str) -> NodeView:
         """What a mobile node's kernel believes now."""
         return await look_at(node, self._netlink[node])
+
+    async def sending_in_words(self, node: str, source: IPv6Address) -> str:
+        """What a mobile node's kernel has to send from this address with, to stand in an error."""
+        return await sending_in_words(node, source, self._netlink[node])
 
     async def packets_through(self, node: str, interface: str) -> tuple[int, int]:
         """Packets an interface has received and sent; (0, 0) when there is no such interface."""

@@ -1,10 +1,11 @@
 """What a mobile node's own kernel believes: addresses, default router, MTU."""
 
 import socket
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
 
@@ -14,8 +15,10 @@ from mag.wire.ethernet import parse_link_layer_address
 
 _IFA_F_TENTATIVE: Final = 0x40
 _SCOPE_UNIVERSE: Final = 0
+_LOOPBACK: Final = 1
+"""Its index in every namespace."""
 _MAIN_TABLE: Final = 254
-_MTU: Final = Path(f"/proc/sys/net/ipv6/conf/{topology.NODE_INTERFACE}/mtu")
+_SETTINGS: Final = Path("/proc/sys/net/ipv6/conf") / topology.NODE_INTERFACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +60,58 @@ def address_in(prefix: IPv6Network, node: topology.MobileNode) -> IPv6Address:
 async def look_at(node: str, netlink: AsyncIPRoute) -> NodeView:
     """Read a mobile node's state. netlink: a socket in the node's namespace."""
     with inside_network_namespace(node):
-        mtu = int(_MTU.read_text(encoding="ascii"))
+        mtu = _setting("mtu")
     return NodeView(await _address(netlink), await _default_router(netlink), mtu)
+
+
+async def sending_in_words(node: str, source: IPv6Address, netlink: AsyncIPRoute) -> str:
+    """What a mobile node's kernel has to send from this address with, to stand in an error."""
+    with inside_network_namespace(node):
+        most = _setting("max_addresses")
+    addresses = [each async for each in _addresses(netlink)]
+    own = next((each for each in addresses if _address_of(each) == source), None)
+    if own is None:
+        # Those withdrawn count for two hours (RFC 4862 §5.5.3): it may have no room for this one.
+        words = f"{source} is none of its {len(addresses)} addresses, it makes {most} at most"
+    elif _is_tentative(own):
+        words = f"it still looks for duplicates of {source}"
+    else:
+        words = f"it has {source}"
+    router = await _default_router(netlink)
+    if router is None:
+        return f"{words}; no default router"
+    return f"{words}; default router {router.link_local_address} at {router.link_layer_address}"
 
 
 async def global_addresses(netlink: AsyncIPRoute) -> list[tuple[int, NodeAddress]]:
     """Usable global addresses with the index of their interface; netlink: as for look_at."""
     found = []
-    async for message in await netlink.get_addr(family=socket.AF_INET6):
-        is_on_link = message["index"] != 1 and message["scope"] == _SCOPE_UNIVERSE
-        if is_on_link and not message.get_attr("IFA_FLAGS") & _IFA_F_TENTATIVE:
-            address = IPv6Address(message.get_attr("IFA_ADDRESS"))
+    async for message in _addresses(netlink):
+        if message["scope"] == _SCOPE_UNIVERSE and not _is_tentative(message):
+            address = _address_of(message)
             prefix = IPv6Network((address, message["prefixlen"]), strict=False)
             created = message.get_attr("IFA_CACHEINFO")["cstamp"]
             found.append((message["index"], NodeAddress(address, prefix, created)))
     return found
+
+
+async def _addresses(netlink: AsyncIPRoute) -> AsyncIterator[Any]:
+    """The kernel's messages about all but the loopback interface's."""
+    async for message in await netlink.get_addr(family=socket.AF_INET6):
+        if message["index"] != _LOOPBACK:
+            yield message
+
+
+def _address_of(message: Any) -> IPv6Address:
+    return IPv6Address(message.get_attr("IFA_ADDRESS"))
+
+
+def _is_tentative(message: Any) -> bool:
+    return bool(message.get_attr("IFA_FLAGS") & _IFA_F_TENTATIVE)
+
+
+def _setting(name: str) -> int:
+    return int((_SETTINGS / name).read_text(encoding="ascii"))
 
 
 async def _address(netlink: AsyncIPRoute) -> NodeAddress | None:
