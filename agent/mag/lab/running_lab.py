@@ -29,7 +29,9 @@ from mag.services.gateway_control import Document
 
 POLL_INTERVAL_S: Final = 0.005
 _START_TIMEOUT_S: Final = 60.0
-_STOP_TIMEOUT_S: Final = 8.0
+_STOP_TIMEOUT_S: Final = 30.0
+"""Twice what a gateway gives itself (`shutdown.timeout_s`, CLEAN_UP_S): a busy machine takes
+seconds to end an interpreter."""
 _SUPERVISORS_PAUSE_S: Final = 0.2
 _CAPTURE_STOP_TIMEOUT_S: Final = 1.0
 
