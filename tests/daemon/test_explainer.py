@@ -5,7 +5,7 @@ from ipaddress import IPv6Address
 
 import pytest
 
-from daemon.test_gateway import attached
+from daemon.nodes import attached
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import DataplaneError, Operation

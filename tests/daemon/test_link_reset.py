@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.conftest import running
-from daemon.test_gateway import attached
+from daemon.nodes import attached
 from mag.daemon.gateway import Gateway
 from mag.dataplane.base import AccessLink
 from mag.protocol.outgoing_message import OutgoingMessage

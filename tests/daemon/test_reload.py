@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.test_gateway import attached, packet_from
+from daemon.nodes import attached, packet_from
 from mag import steps
 from mag.config.loader import parse
 from mag.daemon.control import Control
