@@ -12,9 +12,9 @@ from mag.services.event_log import (
     MobileNodeIdentifierForm,
     describe,
     is_at_least,
-    is_silent,
     level_of,
     obscured,
+    silent_events,
 )
 from mag.services.event_stream import EventStream
 from mag.services.log_limiter import LogLimiter
@@ -42,16 +42,17 @@ class GatewayLog:
 
     def reconfigure(self, settings: LogSection) -> None:
         """Write what these settings say, in the form that they say."""
-        self._least = settings.level
+        self._levels = frozenset(level for level in Level if is_at_least(level, settings.level))
+        self._silent = silent_events(settings.level)
         self._mn_id_form = MobileNodeIdentifierForm(settings.mn_id)
 
     def is_of_interest(self, level: Level) -> bool:
         """Whether anybody would see an entry; most of those about every message nobody does."""
-        return self.stream.is_watched or is_at_least(level, self._least)
+        return self.stream.is_watched or level in self._levels
 
     def tell_of(self, event: Event) -> None:
         """Something happened in the core."""
-        if not self.stream.is_watched and is_silent(type(event), self._least):
+        if type(event) in self._silent and not self.stream.is_watched:
             return
         if self.is_of_interest(level_of(event)):
             self.note(describe(event, self._lma_names))
@@ -60,7 +61,7 @@ class GatewayLog:
         """Write to the log and tell whoever watches."""
         if self.stream.is_watched:
             self.stream.publish({"at": time.time(), "event": entry.name, **entry.facts})
-        if not is_at_least(entry.level, self._least):
+        if entry.level not in self._levels:
             return
         if (admitted := self._limiter.admit(entry, self._now())) is not None:
             self.write_entry(obscured(admitted, self._mn_id_form))

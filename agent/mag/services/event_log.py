@@ -106,9 +106,13 @@ def level_of(event: Event) -> Level:
     return level(event) if callable(level) else level
 
 
-def is_silent(kind: type[Event], least: str) -> bool:
-    """Whether no event of this kind is in a log that begins with the level `least`."""
-    return kind in _SILENT[least]
+def silent_events(least: str) -> frozenset[type[Event]]:
+    """Kinds of events of which none is in a log that begins with the level `least`."""
+    return frozenset(
+        kind
+        for kind, level in _LEVELS.items()
+        if not callable(level) and not is_at_least(level, least)
+    )
 
 
 def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
@@ -178,16 +182,6 @@ _LEVELS: Final[Mapping[type[Any], Level | Callable[[Any], Level]]] = {
     GatewayAddressCollided: Level.WARNING,
     WithdrawPrefixes: Level.DEBUG,
 }
-
-_SILENT: Final[Mapping[str, frozenset[type[Any]]]] = {
-    least.value: frozenset(
-        kind
-        for kind, level in _LEVELS.items()
-        if not callable(level) and not is_at_least(level, least)
-    )
-    for least in Level
-}
-"""By the first level of a log, kinds of events that it never has."""
 
 _OTHER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
     MessageDiscarded: lambda event: (
