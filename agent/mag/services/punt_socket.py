@@ -39,6 +39,8 @@ _PACKETS_BETWEEN_READS: Final = 16
 MOST_WAITING: Final = 16_384
 """Of urgent packets, and of others."""
 _MOST_OUTGOING: Final = 16_384
+_SENDS_PER_ATTEMPT: Final = 8
+"""While VPP has no room, which it makes for one packet in each turn of its main loop."""
 _MANY_OUTGOING: Final = 256
 """That wait for room in VPP's socket: what is due is better not even made then."""
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -235,6 +237,8 @@ class PuntSocket:
             self.send_failures += 1
             return False
         self._outgoing.append(datagram)
+        if self._is_awaiting_room and len(self._outgoing) % _SENDS_PER_ATTEMPT:
+            return True
         return self._flush()
 
     def _flush(self) -> bool:
