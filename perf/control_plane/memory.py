@@ -169,6 +169,9 @@ class KnowingDataplane:
     async def dump(self) -> ForwardingState:
         return ForwardingState()
 
+    async def take_stock(self) -> ForwardingState:
+        return ForwardingState()
+
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         for operation in operations:
             record = operation.record
