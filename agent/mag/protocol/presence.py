@@ -6,6 +6,7 @@ ends the question. What the packet path or the link saw of the node counts as mu
 
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from math import inf
 from typing import Final
 
 from mag.protocol.binding_timers import BindingTimers
@@ -74,9 +75,10 @@ class PresenceCheck:
 
     def end(self, entry: BindingUpdateListEntry) -> bool:
         """Stop asking; whether a question was open."""
-        is_open = self._timers.deadline(entry, BindingTimer.PRESENCE) is not None
+        if entry.presence_due == inf:  # nearly always, and asked with every message
+            return False
         self._timers.cancel(entry, BindingTimer.PRESENCE)
-        return is_open
+        return True
 
     @staticmethod
     def not_asked(entry: BindingUpdateListEntry) -> None:

@@ -1,7 +1,7 @@
 """Building Proxy Binding Updates from entries (RFC 5213 §6.9.1.5)."""
 
 from collections.abc import Callable
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from typing import Final
 
 from mag.protocol.binding_update_list import BindingUpdateListEntry
@@ -21,7 +21,7 @@ from mag.wire.options import (
 
 _FLAGS: Final = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.PROXY_REGISTRATION
 _HOME_FLAGS: Final = _FLAGS | BindingUpdateFlag.HOME_REGISTRATION
-_ALL_ZERO: Final = tuple(IPv6Network((0, length)) for length in range(129))
+_ALL_ZERO: Final = tuple((HomeNetworkPrefixOption(0, length),) for length in range(129))
 """By prefix length; all mean the same."""
 
 
@@ -45,10 +45,12 @@ def build_proxy_binding_update(
     """
     if quirks.no_home_registration_flag:
         on_quirk("no_home_registration_flag")
-    prefixes = entry.home_network_prefixes or entry.requested_prefixes
-    if not prefixes:
+    named = entry.home_network_prefixes or entry.requested_prefixes
+    if named:
+        prefixes = tuple(map(HomeNetworkPrefixOption.of, named))
+    else:
         # Asks the LMA to assign; its length is not defined (INT-02).
-        prefixes = (_ALL_ZERO[quirks.all_zero_prefix_length],)
+        prefixes = _ALL_ZERO[quirks.all_zero_prefix_length]
         if quirks.all_zero_prefix_length:
             on_quirk("all_zero_prefix_length")
     options = _options(entry, prefixes, timestamp_ticks)
@@ -63,11 +65,13 @@ def build_proxy_binding_update(
 
 
 def _options(
-    entry: BindingUpdateListEntry, prefixes: tuple[IPv6Network, ...], timestamp_ticks: int | None
+    entry: BindingUpdateListEntry,
+    prefixes: tuple[HomeNetworkPrefixOption, ...],
+    timestamp_ticks: int | None,
 ) -> tuple[MobilityOption, ...]:
     options: list[MobilityOption] = [
         MobileNodeIdentifierOption(entry.mn_id),
-        *map(HomeNetworkPrefixOption.of, prefixes),
+        *prefixes,
         HandoffIndicatorOption(entry.request.handoff_indicator),
         AccessTechnologyTypeOption(entry.attachment.access_technology_type),
     ]

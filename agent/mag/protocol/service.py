@@ -104,11 +104,12 @@ class BindingService:
         elif entry.is_serving and not entry.is_forwarding:
             entry.is_forwarding = True
             entry.advertisements_sent = 0
-            self._emit(ForwardingInstalled(snapshot(entry), now - entry.attached_at))
+            binding = snapshot(entry)
+            self._emit(ForwardingInstalled(binding, now - entry.attached_at))
             # No RFC 4861 random delay here: the node's packets wait for this advertisement. Nor
             # three seconds since the last one, which was about another link or other prefixes:
             # routers of mobile nodes may follow it up after 30 ms (RFC 6275 §7.5).
-            self.advertise(entry, now)
+            self._advertise(entry, binding, now)
 
     def solicited(
         self, entry: BindingUpdateListEntry, source: IPv6Address | None, now: float
@@ -129,6 +130,9 @@ class BindingService:
 
     def advertise(self, entry: BindingUpdateListEntry, now: float) -> None:
         """Advertise now and arm the next time; without an address to do it from, when there is."""
+        self._advertise(entry, snapshot(entry), now)
+
+    def _advertise(self, entry: BindingUpdateListEntry, binding: Binding, now: float) -> None:
         if not entry.may_be_advertised:
             return
         node_address, entry.solicited_by = entry.solicited_by, None
@@ -137,7 +141,6 @@ class BindingService:
         entry.advertisements_sent += 1
         wait = self._schedule.until_next_s(entry.advertisements_sent)
         self._timers.set(entry, BindingTimer.ADVERTISEMENT, now + wait)
-        binding = snapshot(entry)
         self._withdrawals.given(binding)
         lifetimes = self._schedule.prefix_lifetimes_s(entry.profile, entry.expires_at - now)
         self._emit(AdvertisePrefixes(binding, *lifetimes, node_address))

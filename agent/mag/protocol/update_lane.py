@@ -70,7 +70,7 @@ class UpdateLane:
         if self.is_held(now):
             return
         self._held_until = None
-        while len(self) and self._bucket.take(now):
+        while (self._urgent or self._others) and self._bucket.take(now):
             yield self._next()
 
     def get_timer(self) -> float | None:

@@ -64,18 +64,20 @@ class UpdateSender:
             self._unstored.note(entry)
         self._note_sent(
             entry,
+            peer,
             OutstandingRequest(sequence, ticks, now, entry.request, entry.attachment, router),
         )
         return OutgoingMessage(data, ours, entry.lma_address)
 
-    def _note_sent(self, entry: BindingUpdateListEntry, outstanding: OutstandingRequest) -> None:
+    def _note_sent(
+        self, entry: BindingUpdateListEntry, peer: LmaPeer, outstanding: OutstandingRequest
+    ) -> None:
         entry.attempts += 1
         entry.last_sequence = outstanding.sequence
         kept = self._settings.max_outstanding_requests
         entry.outstanding = (*entry.outstanding, outstanding)[-kept:]
         entry.send_times = (*entry.send_times, outstanding.sent_at)[-MAX_UPDATE_RATE_PER_S:]
         kind = entry.request.kind
-        peer = self._peers[entry.lma_address]
         peer.senders[outstanding.sequence] = entry.binding_id
         (peer.sent if entry.attempts == 1 else peer.retransmitted)[kind] += 1
         self._emit(

@@ -29,6 +29,17 @@ _update_flags: Final = cache(BindingUpdateFlag)
 _acknowledgement_flags: Final = cache(BindingAcknowledgementFlag)
 
 
+# Flags are few, and `&` of two of them is slow: it looks up a third.
+@cache
+def _is_proxy_update(flags: BindingUpdateFlag) -> bool:
+    return bool(flags & BindingUpdateFlag.PROXY_REGISTRATION)
+
+
+@cache
+def _is_proxy_acknowledgement(flags: BindingAcknowledgementFlag) -> bool:
+    return bool(flags & BindingAcknowledgementFlag.PROXY_REGISTRATION)
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyBindingUpdate(CarriesOptions):
     """A MAG's request to register, refresh or de-register a mobility session."""
@@ -47,7 +58,7 @@ class ProxyBindingUpdate(CarriesOptions):
     @property
     def is_proxy(self) -> bool:
         """The P flag is set; without it this is a mobile node's own Binding Update."""
-        return bool(self.flags & BindingUpdateFlag.PROXY_REGISTRATION)
+        return _is_proxy_update(self.flags)
 
     @classmethod
     def decode(cls, message: bytes) -> Self:
@@ -91,7 +102,7 @@ class ProxyBindingAcknowledgement(CarriesOptions):
     @property
     def is_proxy(self) -> bool:
         """The P flag is set; without it this answers no Proxy Binding Update."""
-        return bool(self.flags & BindingAcknowledgementFlag.PROXY_REGISTRATION)
+        return _is_proxy_acknowledgement(self.flags)
 
     @property
     def is_accepted(self) -> bool:

@@ -4,6 +4,7 @@ Values only: which options a request needs is known to whoever composes it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ def check_sendable(
     flags: BindingUpdateFlag, lifetime_s: int, options: tuple[MobilityOption, ...]
 ) -> None:
     """Raise ValueError naming the first thing in the message that a MAG may not send."""
-    if flags & _REQUIRED_FLAGS != _REQUIRED_FLAGS:
+    if not _has_required(flags):
         raise ValueError("a Proxy Binding Update has the flags A and P (RFC 5213 §6.9.1.5)")
     for option in options:
         check = _CHECKS.get(type(option))
@@ -35,6 +36,11 @@ def check_sendable(
     _check_prefixes([option for option in options if type(option) is HomeNetworkPrefixOption])
     if lifetime_s == 0:
         _check_deregistration(options)
+
+
+@cache  # flags are few, and `&` of two of them is slow: it looks up a third
+def _has_required(flags: BindingUpdateFlag) -> bool:
+    return flags & _REQUIRED_FLAGS == _REQUIRED_FLAGS
 
 
 def _check_prefixes(prefixes: list[HomeNetworkPrefixOption]) -> None:
