@@ -14,6 +14,7 @@ from mag.protocol.events import (
     BindingLost,
     BindingRefreshed,
     BindingRejected,
+    ForwardingInstalled,
     ProxyBindingUpdateSent,
 )
 from mag.protocol.hold import Hold
@@ -318,6 +319,18 @@ class TestHistories:
         registered, refreshed = histories.of(1)
         assert (registered.what, registered.count) == (What.REGISTERED, 1)
         assert (refreshed.count, refreshed.first_at, refreshed.last_at) == (1000, UTC, UTC + 999)
+
+    @pytest.mark.parametrize(
+        ("later_s", "kept_s"), [(0.05, 0.0), (0.2, 0.2), (-0.05, -0.05), (-3600.0, -3600.0)]
+    )
+    def test_times_are_kept_to_a_tenth_of_a_second(self, later_s: float, kept_s: float) -> None:
+        """One number for all that happens at a time; a clock may be set back."""
+        histories, binding = Histories(), snapshot(served(State.ACTIVE))
+        histories.take(BindingEstablished(binding, 300, 0.1), UTC)
+        histories.take(ForwardingInstalled(binding, 0.1), UTC + later_s)
+        registered, forwarded = histories.of(1)
+        assert registered.first_at == UTC
+        assert forwarded.first_at == forwarded.last_at == UTC + kept_s
 
     def test_first_transmissions_are_no_remark_retransmissions_are_one(self) -> None:
         histories, binding = Histories(), snapshot(entry(State.REGISTERING))

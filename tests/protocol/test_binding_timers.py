@@ -1,4 +1,4 @@
-"""Several timers of each binding in one heap."""
+"""Several timers of each binding in one calendar."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,11 +125,11 @@ def test_timers_are_a_dictionary_of_deadlines(steps: list[Step], looks: set[int]
     assert world.timers.next_deadline() is None
 
 
-def test_heap_stays_in_proportion_to_the_bindings() -> None:
+def test_calendar_stays_in_proportion_to_the_bindings() -> None:
     world = World()
     one, *_ = world.entries
     for number in range(20_000):
         world.timers.set(one, REGISTRATION, 1e6 - number)
-    assert len(world.timers._heap) <= 1100
+    assert world.timers._calendar.size <= 1100
     assert world.timers.next_deadline() == 1e6 - 19_999
     assert world.due(1e6) == [(1, REGISTRATION)]

@@ -1,13 +1,14 @@
 """What happened to each node lately: enough to explain its state, small enough to keep for all.
 
-Fed with the core's events. A binding that goes well has one remark about its registration and one
-about all its refreshes together, some 300 octets; one in trouble has MAX_REMARKS at most.
+Fed with the core's events. A binding that goes well has one remark about its registration, one
+about its forwarding and one about all its refreshes together, some 250 octets; one in trouble has
+MAX_REMARKS at most.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from mag.protocol.events import (
     Binding,
@@ -26,6 +27,11 @@ MAX_REMARKS: Final = 6
 MAX_DEPARTED: Final = 1024
 """Nodes that have left, and strangers that were refused; the oldest goes first."""
 
+RESOLUTION_S: Final = 0.1
+"""Of the times in remarks."""
+
+_FIELDS: Final = 5
+"""Of a Remark."""
 _Kept = TypeVar("_Kept")
 
 
@@ -42,7 +48,7 @@ class What(StrEnum):
     """The packet path confirmed."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Remark:
     """Something that happened, once or several times in a row."""
 
@@ -91,7 +97,11 @@ class Histories:
     """Of events that are of interest here."""
 
     def __init__(self) -> None:
-        self._remarks: dict[int, tuple[Remark, ...]] = {}
+        self._remarks: dict[int, tuple[Any, ...]] = {}
+        """By binding, the fields of its remarks one behind the other: as objects they would take
+        twice the memory, and hardly any is ever read."""
+        self._moment = 0.0
+        """Of the last event; shared by those that come in the same tenth of a second."""
         self._departures: OrderedDict[bytes, Departure] = OrderedDict()
         self._refusals: OrderedDict[bytes, Refusal] = OrderedDict()
 
@@ -110,8 +120,8 @@ class Histories:
             case ForwardingInstalled(binding):
                 self._remark(binding, What.FORWARDED, "", at)
             case BindingLost(binding, reason):
-                remarks = self._remarks.pop(binding.binding_id, ())
-                departure = Departure(at, binding, reason, remarks)
+                departure = Departure(at, binding, reason, self.of(binding.binding_id))
+                self._remarks.pop(binding.binding_id, None)
                 _keep(self._departures, binding.mn_id, departure)
 
     def refused(
@@ -125,7 +135,10 @@ class Histories:
 
     def of(self, binding_id: int) -> tuple[Remark, ...]:
         """What happened to a binding, oldest first."""
-        return self._remarks.get(binding_id, ())
+        fields = self._remarks.get(binding_id, ())
+        return tuple(
+            Remark(*fields[start : start + _FIELDS]) for start in range(0, len(fields), _FIELDS)
+        )
 
     def departure_of(self, mn_id: bytes) -> Departure | None:
         """How a node's last binding ended, if that is remembered."""
@@ -136,13 +149,15 @@ class Histories:
         return self._refusals.get(mn_link_layer_address)
 
     def _remark(self, binding: Binding, what: What, detail: str, at: float) -> None:
-        remarks = self._remarks.get(binding.binding_id, ())
-        if remarks and (remarks[-1].what, remarks[-1].detail) == (what, detail):
-            remarks[-1].last_at = at
-            remarks[-1].count += 1
-            return
-        remarks = (*remarks, Remark(what, detail, at, at))
-        self._remarks[binding.binding_id] = remarks[-MAX_REMARKS:]
+        if not 0.0 <= at - self._moment < RESOLUTION_S:
+            self._moment = at
+        at = self._moment
+        fields = self._remarks.get(binding.binding_id, ())
+        if fields[-_FIELDS:-3] == (what, detail):
+            fields = (*fields[:-2], at, fields[-1] + 1)
+        else:
+            fields = (*fields, what, detail, at, at, 1)[-MAX_REMARKS * _FIELDS :]
+        self._remarks[binding.binding_id] = fields
 
 
 def _keep(kept: OrderedDict[bytes, _Kept], key: bytes, value: _Kept) -> None:

@@ -186,7 +186,8 @@ def read_grant(acknowledgement: ProxyBindingAcknowledgement, request: Outstandin
     options = dict.fromkeys(acknowledgement.all(HomeNetworkPrefixOption))
     return Grant(
         home_network_prefixes=tuple(option.prefix for option in options),
-        lifetime_s=min(acknowledgement.lifetime_s, request.request.lifetime_s),
+        # Of two that are equal that of the request: all bindings share it.
+        lifetime_s=min(request.request.lifetime_s, acknowledgement.lifetime_s),
         refresh_interval_s=advice.refresh_interval_s if advice else None,
         link_local_address=link_local.address if link_local and is_asked_for else None,
     )

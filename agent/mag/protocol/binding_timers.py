@@ -1,6 +1,5 @@
-"""When something is due for a binding: several timers each, and one place in one heap."""
+"""When something is due for a binding: several timers each, and one place in one calendar."""
 
-import heapq
 from collections.abc import Iterator, Mapping
 from math import inf
 from operator import attrgetter
@@ -8,6 +7,7 @@ from typing import Final
 
 from mag.protocol.binding_update_list import BindingUpdateList, BindingUpdateListEntry
 from mag.protocol.registration import BindingTimer
+from mag.protocol.wake_calendar import WakeCalendar
 
 _FIELDS: Final[Mapping[BindingTimer, str]] = {timer: f"{timer.value}_due" for timer in BindingTimer}
 """Of an entry, where each timer's deadline is kept."""
@@ -17,15 +17,15 @@ _COMPACT_AT_LEAST: Final = 1024
 
 
 class BindingTimers:
-    """Deadlines are kept in the entries; the heap has the earliest of each that is there.
+    """Deadlines are kept in the entries; the calendar has the earliest of each that is there.
 
-    A deadline that moves back leaves the heap as it is: what comes to its top too early is put
-    where it belongs. What an entry has armed goes with it.
+    A deadline that moves back leaves the calendar as it is: what comes up too early is put where
+    it belongs. What an entry has armed goes with it.
     """
 
     def __init__(self, binding_update_list: BindingUpdateList) -> None:
         self._list = binding_update_list
-        self._heap: list[tuple[float, int]] = []
+        self._calendar = WakeCalendar(self._wakes_at)
         """`wakes_at` and id of entries; another `wakes_at` than the entry's is out of date."""
 
     def set(self, entry: BindingUpdateListEntry, timer: BindingTimer, deadline: float) -> None:
@@ -33,8 +33,9 @@ class BindingTimers:
         setattr(entry, _FIELDS[timer], deadline)
         if deadline < entry.wakes_at:
             entry.wakes_at = deadline
-            heapq.heappush(self._heap, (deadline, entry.binding_id))
-            if len(self._heap) > _COMPACT_AT_LEAST and len(self._heap) > 4 * len(self._list):
+            self._calendar.add(deadline, entry.binding_id)
+            size = self._calendar.size
+            if size > _COMPACT_AT_LEAST and size > 4 * len(self._list):
                 self._compact()
 
     def cancel(self, entry: BindingUpdateListEntry, timer: BindingTimer) -> None:
@@ -60,25 +61,27 @@ class BindingTimers:
 
     def _first(self) -> BindingUpdateListEntry | None:
         """The entry with the earliest deadline, which is its `wakes_at`."""
-        while self._heap:
-            wakes_at, binding_id = self._heap[0]
+        while (first := self._calendar.first()) is not None:
+            wakes_at, binding_id = first
             entry = self._list.by_id(binding_id)
             if entry is None or entry.wakes_at != wakes_at:
-                heapq.heappop(self._heap)
+                self._calendar.drop_first()
                 continue
             earliest = min(_all_deadlines(entry))
             if earliest == wakes_at:
                 return entry
             entry.wakes_at = earliest
-            if earliest == inf:
-                heapq.heappop(self._heap)
-            else:
-                heapq.heapreplace(self._heap, (earliest, binding_id))
+            self._calendar.drop_first()
+            if earliest < inf:
+                self._calendar.add(earliest, binding_id)
         return None
 
+    def _wakes_at(self, binding_id: int) -> float:
+        entry = self._list.by_id(binding_id)
+        return inf if entry is None else entry.wakes_at
+
     def _compact(self) -> None:
-        """Drop what is out of date, so that the heap stays in proportion."""
-        self._heap = [
+        """Drop what is out of date, so that the calendar stays in proportion."""
+        self._calendar.refill(
             (each.wakes_at, each.binding_id) for each in self._list if each.wakes_at < inf
-        ]
-        heapq.heapify(self._heap)
+        )

@@ -109,7 +109,7 @@ class BindingUpdateListEntry:
     presence_due: float = inf
     address_detection_due: float = inf
     wakes_at: float = inf
-    """Where it stands in the heap: never after the earliest of them."""
+    """Where it stands in the calendar: never after the earliest of them."""
 
     @property
     def may_be_advertised(self) -> bool:
@@ -146,8 +146,12 @@ class BindingUpdateList:
 
     def __init__(self) -> None:
         self._by_id: dict[int, BindingUpdateListEntry] = {}
-        self._by_mn_id: dict[bytes, tuple[BindingUpdateListEntry, ...]] = {}
-        self._by_link: dict[tuple[str, bytes], BindingUpdateListEntry] = {}
+        self._by_mn_id: dict[bytes, BindingUpdateListEntry] = {}
+        """The oldest of each node, nearly always its only one."""
+        self._siblings: dict[bytes, tuple[BindingUpdateListEntry, ...]] = {}
+        """All of each node that has several."""
+        self._by_link: dict[str, dict[bytes, BindingUpdateListEntry]] = {}
+        """By access interface and link-layer address; only interfaces with entries are there."""
         self._by_prefix: dict[IPv6Network, BindingUpdateListEntry] = {}
         self._per_lma: Counter[IPv6Address] = Counter()
         self._prefix_lengths: Counter[int] = Counter()
@@ -163,7 +167,10 @@ class BindingUpdateList:
         """Take in a new entry; its interface must not have one yet."""
         self._by_id[entry.binding_id] = entry
         self._per_lma[entry.lma_address] += 1
-        self._by_mn_id[entry.mn_id] = (*self.by_mn_id(entry.mn_id), entry)
+        if entry.mn_id in self._by_mn_id:
+            self._keep_siblings(entry.mn_id, (*self.by_mn_id(entry.mn_id), entry))
+        else:
+            self._by_mn_id[entry.mn_id] = entry
         self._index_link(entry)
 
     def remove(self, entry: BindingUpdateListEntry) -> None:
@@ -172,11 +179,8 @@ class BindingUpdateList:
         self._unindex_link(entry)
         del self._by_id[entry.binding_id]
         self._per_lma[entry.lma_address] -= 1
-        siblings = tuple(each for each in self._by_mn_id[entry.mn_id] if each is not entry)
-        if siblings:
-            self._by_mn_id[entry.mn_id] = siblings
-        else:
-            del self._by_mn_id[entry.mn_id]
+        siblings = tuple(each for each in self.by_mn_id(entry.mn_id) if each is not entry)
+        self._keep_siblings(entry.mn_id, siblings)
 
     def move(self, entry: BindingUpdateListEntry, attachment: Attachment) -> None:
         """The node's interface is now on another link of ours, or said more of itself."""
@@ -210,7 +214,10 @@ class BindingUpdateList:
 
     def by_mn_id(self, mn_id: bytes) -> tuple[BindingUpdateListEntry, ...]:
         """All entries of a node, oldest first (one per attached interface)."""
-        return self._by_mn_id.get(mn_id, ())
+        oldest = self._by_mn_id.get(mn_id)
+        if oldest is None:
+            return ()
+        return (self._siblings and self._siblings.get(mn_id)) or (oldest,)
 
     def count_with(self, lma_address: IPv6Address) -> int:
         """How many entries this LMA has, in whatever state."""
@@ -224,11 +231,14 @@ class BindingUpdateList:
 
     def by_link(self, access_interface: str, link_layer_id: bytes) -> BindingUpdateListEntry | None:
         """The entry whose node sends with this link-layer address on this access link."""
-        return self._by_link.get((access_interface, link_layer_id))
+        return self._by_link.get(access_interface, {}).get(link_layer_id)
 
     def holders_of(self, prefix: IPv6Network) -> list[BindingUpdateListEntry]:
         """The entries that hold this prefix, one it lies in, or one that lies in it."""
         lengths = self._prefix_lengths
+        if lengths.keys() <= {prefix.prefixlen}:  # all have one length, as in most domains
+            holder = self._by_prefix.get(prefix)
+            return [] if holder is None else [holder]
         holders = [
             self._by_prefix.get(prefix.supernet(new_prefix=length))
             for length in lengths
@@ -243,12 +253,27 @@ class BindingUpdateList:
             ]
         return list(dict.fromkeys(entry for entry in holders if entry is not None))
 
+    def _keep_siblings(self, mn_id: bytes, siblings: tuple[BindingUpdateListEntry, ...]) -> None:
+        """The node has these entries from now on, oldest first."""
+        if siblings:
+            self._by_mn_id[mn_id] = siblings[0]
+        else:
+            del self._by_mn_id[mn_id]
+        if len(siblings) > 1:
+            self._siblings[mn_id] = siblings
+        else:
+            self._siblings.pop(mn_id, None)
+
     def _index_link(self, entry: BindingUpdateListEntry) -> None:
         attachment = entry.attachment
-        self._by_link[attachment.access_interface, attachment.mn_link_layer_id] = entry
+        nodes = self._by_link.setdefault(attachment.access_interface, {})
+        nodes[attachment.mn_link_layer_id] = entry
 
     def _unindex_link(self, entry: BindingUpdateListEntry) -> None:
-        key = (entry.attachment.access_interface, entry.attachment.mn_link_layer_id)
+        attachment = entry.attachment
+        nodes = self._by_link.get(attachment.access_interface, {})
         # Two nodes may claim one address; the later claim owns the index and keeps it.
-        if self._by_link.get(key) is entry:
-            del self._by_link[key]
+        if nodes.get(attachment.mn_link_layer_id) is entry:
+            del nodes[attachment.mn_link_layer_id]
+            if not nodes:
+                del self._by_link[attachment.access_interface]
