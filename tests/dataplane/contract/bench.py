@@ -78,8 +78,12 @@ class Bench(Protocol):
         *,
         outer_ecn: Ecn = Ecn.NOT_ECT,
         has_encapsulation_limit: bool = False,
+        fragment_octets: int | None = None,
     ) -> list[Seen]:
-        """Send one tunnel packet to the Proxy-CoA; everything that came out because of it."""
+        """Send one tunnel packet to the Proxy-CoA; everything that came out because of it.
+
+        fragment_octets: the largest packet it may travel in, None for whole ones.
+        """
 
 
 def address_of(

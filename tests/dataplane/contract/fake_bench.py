@@ -29,6 +29,7 @@ class FakeBench:
         *,
         outer_ecn: Ecn = Ecn.NOT_ECT,
         has_encapsulation_limit: bool = False,
+        fragment_octets: int | None = None,
     ) -> list[Seen]:
         return _seen(self.dataplane.downlink(outer_source, PROXY_COA, inner, outer_ecn=outer_ecn))
 

@@ -1,5 +1,6 @@
 """Frames on the wire to the values of the contract, and back."""
 
+import itertools
 import struct
 from ipaddress import IPv6Address
 
@@ -12,7 +13,9 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptSrcLLAddr,
     IPv6,
     IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
     PadN,
+    fragment6,
 )
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
@@ -38,6 +41,7 @@ ECHO_REPLY = 129
 NEIGHBOR_SOLICITATION = 135
 LINK_MAINTENANCE = frozenset({133, 134, 135, 136, 143})
 """Not Redirect: on a link where nodes are to see nobody but the gateway none belongs."""
+_identifications = itertools.count(1)
 ENCAPSULATION_LIMIT_OPTION = b"\x04\x01\x04"
 """RFC 2473 §4.1.1: type 4, one octet, limit 4."""
 
@@ -70,6 +74,14 @@ def tunnel_packet(
         options = [Raw(ENCAPSULATION_LIMIT_OPTION), PadN(optdata=b"\x00")]
         outer = outer / IPv6ExtHdrDestOpt(nh=IP_PROTOCOL_IPV6, options=options, autopad=0)
     return outer / inner_of(inner)
+
+
+def cut(packet: Packet, octets: int) -> list[Packet]:
+    """The packet in fragments of at most that many octets (RFC 8200 §4.5)."""
+    outer = IPv6(bytes(packet))
+    fragment = IPv6ExtHdrFragment(nh=outer.nh, id=next(_identifications))
+    header = IPv6(src=outer.src, dst=outer.dst, tc=outer.tc, hlim=outer.hlim)
+    return [IPv6(bytes(part)) for part in fragment6(header / fragment / outer.payload, octets)]
 
 
 def ping(source: IPv6Address, destination: IPv6Address, identifier: int) -> Packet:
@@ -135,7 +147,10 @@ def seen_on_access(interface: str, frame: bytes) -> Seen:
         return HandedToGateway()
     if (error := _seen_error(frame)) is not None:
         return error
-    return Delivered(interface, frame[:6], _inner(frame[ETHERNET_OCTETS:]))
+    packet = frame[ETHERNET_OCTETS:]
+    if len(packet) < _length(packet) + IPV6_OCTETS:
+        return Unexpected(interface, frame)
+    return Delivered(interface, frame[:6], _inner(packet))
 
 
 def _seen_error(frame: bytes) -> Seen | None:

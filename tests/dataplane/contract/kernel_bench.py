@@ -99,6 +99,7 @@ class WireBench:
         *,
         outer_ecn: Ecn = Ecn.NOT_ECT,
         has_encapsulation_limit: bool = False,
+        fragment_octets: int | None = None,
     ) -> list[Seen]:
         packet = frames.tunnel_packet(
             outer_source,
@@ -107,15 +108,18 @@ class WireBench:
             outer_ecn,
             has_encapsulation_limit=has_encapsulation_limit,
         )
-        return self.exchange(CORE, self._to_gateway(packet))
+        parts = [packet] if fragment_octets is None else frames.cut(packet, fragment_octets)
+        return self.exchange(CORE, *map(self.to_gateway, parts))
 
     @staticmethod
-    def _to_gateway(packet: Packet) -> Packet:
+    def to_gateway(packet: Packet) -> Packet:
+        """The frame that brings a packet from the core."""
         return Ether(src=WORLD_LINK_LAYER_ADDRESS, dst=CORE_LINK_LAYER_ADDRESS) / packet
 
-    def exchange(self, link: str, frame: Packet, *, is_answered: bool = False) -> list[Seen]:
-        """Send a frame on a link; everything that came out anywhere because of it."""
-        self._taps[link].send(bytes(frame))
+    def exchange(self, link: str, *sent: Packet, is_answered: bool = False) -> list[Seen]:
+        """Send frames on a link; everything that came out anywhere because of them."""
+        for frame in sent:
+            self._taps[link].send(bytes(frame))
         seen: list[Seen] = []
         # Twice: the path through a tunnel is queued twice, the first answer may overtake it.
         for _ in range(2):
@@ -127,7 +131,7 @@ class WireBench:
 
     def _until_witnessed(self) -> list[Seen]:
         identifier = next(self._pings)
-        ping = self._to_gateway(frames.ping(WITNESS, PROXY_COA, identifier))
+        ping = self.to_gateway(frames.ping(WITNESS, PROXY_COA, identifier))
         self._taps[CORE].send(bytes(ping))
         seen: list[Seen] = []
         is_witnessed = False

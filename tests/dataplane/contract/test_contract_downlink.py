@@ -16,10 +16,12 @@ from dataplane.contract.bench import (
     address_of,
     downlink_to,
 )
-from mag.dataplane.base import Ensure, MobileNodeForwarding
+from mag.dataplane.base import BindingCounters, Ensure, MobileNodeForwarding
 from mag.dataplane.verdict import Delivered, Ecn, InnerPacket, TimeExceeded
 
 NOBODY = IPv6Address("2001:db8:9::1")
+FRAGMENT_OCTETS = 1280
+"""The smallest path MTU: a tunnel packet around as much comes in two fragments."""
 OTHER_LENGTHS = ("2001:db8:20:10::/60", "2001:db8:30::/56")
 
 
@@ -78,6 +80,38 @@ async def test_too_large_packet_to_no_bound_prefix_is_dropped_silently(bench: Be
     """FWD-04."""
     packet = InnerPacket(CORRESPONDENT, NOBODY, octets=1460)
     assert await bench.from_tunnel(LMA_A, packet) == []
+
+
+@pytest.mark.requirement("FWD-03", "T2473-02")
+@pytest.mark.parametrize("has_limit", [False, True], ids=["plain", "encapsulation limit"])
+async def test_fragments_of_a_tunnel_packet_are_joined_before_decapsulation(
+    bench: Bench, has_limit: bool
+) -> None:
+    """T2473-02: the outer header that is taken off, and its ECN, are those of the whole packet."""
+    packet = downlink_to(ALICE, octets=FRAGMENT_OCTETS, ecn=Ecn.ECT_0)
+    seen = await bench.from_tunnel(
+        LMA_A,
+        packet,
+        outer_ecn=Ecn.CE,
+        has_encapsulation_limit=has_limit,
+        fragment_octets=FRAGMENT_OCTETS,
+    )
+    assert seen == [
+        Delivered(
+            access_interface=ALICE.access_interface,
+            link_layer_address=ALICE.mn_link_layer_address,
+            packet=replace(packet, ecn=Ecn.CE, hop_limit=63),
+        )
+    ]
+    counted = (await bench.dataplane.counters()).bindings[ALICE.binding_id]
+    assert counted == BindingCounters(downlink_packets=1, downlink_octets=FRAGMENT_OCTETS)
+
+
+async def test_fragments_from_a_stranger_are_dropped_and_counted(bench: Bench) -> None:
+    """RFC 5213 §6.10.5."""
+    packet = downlink_to(ALICE, octets=FRAGMENT_OCTETS)
+    assert await bench.from_tunnel(STRANGER, packet, fragment_octets=FRAGMENT_OCTETS) == []
+    assert (await bench.dataplane.counters()).drops["unknown_tunnel_peer"] > 0
 
 
 async def test_tunnel_packet_from_a_stranger_is_dropped_and_counted(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """The kernel's packet path in real namespaces: what is its own, beyond the contract."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address
 
@@ -29,7 +29,6 @@ from dataplane.contract.kernel_bench import (
     KernelBench,
     configure_core,
     in_namespace,
-    namespace_pair,
 )
 from dataplane.kernel.namespace_snapshot import snapshot
 from mag.dataplane.base import DataplaneError, Ensure, LmaTunnel
@@ -42,24 +41,6 @@ from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
 pytestmark = [pytest.mark.netns, needs_root]
 
 ALL = (*TUNNELS, *ACCESS_LINKS, ALICE, BOB)
-
-
-@pytest.fixture
-async def bound(kernel_bench: KernelBench) -> KernelBench:
-    await ensure(kernel_bench, *ALL)
-    return kernel_bench
-
-
-@pytest.fixture
-async def untouched() -> AsyncIterator[KernelBench]:
-    """A bench whose packet path has not been opened."""
-    with namespace_pair() as (gateway, world):
-        bench = KernelBench(gateway, world)
-        try:
-            yield bench
-        finally:
-            await bench.dataplane.close(remove=False)
-            bench.close()
 
 
 @pytest.mark.requirement("FWD-15", "TUN-02", "T2473-06")

@@ -123,13 +123,12 @@ class KernelDataplane:
         return await self._on_path(KernelPacketPath.counters)
 
     async def status(self) -> DataplaneStatus:
-        """Kernel release, what this path cannot do, and what lack of libnftables costs."""
-        has_nftables = await self._on_path(KernelPacketPath.has_nftables)
+        """Kernel release, what this path cannot do, and what the machine lacks."""
         return DataplaneStatus(
             name="kernel",
             version=os.uname().release,
             limitations=probe.LIMITATIONS,
-            missing=() if has_nftables else probe.WITHOUT_NFTABLES,
+            missing=await self._on_path(KernelPacketPath.missing),
         )
 
     async def _on_path(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Self
 
-from mag.dataplane.kernel import filter_table
+from mag.dataplane.kernel import filter_table, reassembly
 from mag.dataplane.kernel.binding_batch import ElementChanges
 from mag.dataplane.kernel.filter_table import Element
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel, NotInKernelError
@@ -68,7 +68,9 @@ def _set_names(channel: NetlinkChannel) -> list[str]:
 class FilterSets:
     """Changes to the table in the language of rules, readings of it in the kernel's own."""
 
-    def __init__(self, writer: Nftables) -> None:
+    def __init__(self, writer: Nftables, *, joins_fragments: bool) -> None:
+        """joins_fragments: whether the kernel can."""
+        self.joins_fragments = joins_fragments
         self._writer = writer
         self._channel = NetlinkChannel(NETLINK_NETFILTER)
         self._lengths: set[int] = set()
@@ -96,6 +98,7 @@ class FilterSets:
         self._lengths = filter_table.lengths_in(_set_names(self._channel))
         self._writer.run(
             filter_table.base_commands(core_interfaces, proxy_care_of_address, self._lengths)
+            + (reassembly.commands(proxy_care_of_address) if self.joins_fragments else "")
         )
         self._ensure_lengths({USUAL_PREFIX_LENGTH})
 

@@ -37,6 +37,8 @@ NEXT_HOP: Final = IPv6Address("fe80::1")
 
 LOCAL_ROUTING_MARK: Final = 0x0200_0000
 """Packet mark of what a node sends that may go to other nodes of this gateway directly."""
+NODE_FRAGMENT_MARK: Final = 0x0400_0000
+"""Packet mark of fragments from nodes, which are not for us to join."""
 CONGESTION_MARK: Final = 0x0100_0000
 """Packet mark of a decapsulated packet whose tunnel header said congestion experienced."""
 

@@ -77,9 +77,11 @@ class KernelPacketPath:
         self._channel.close()
         self._netlink.close()
 
-    def has_nftables(self) -> bool:
-        """Whether counters and the link-layer check work here."""
-        return self._filter_sets is not None
+    def missing(self) -> tuple[str, ...]:
+        """What this machine lacks, in words."""
+        if self._filter_sets is None:
+            return probe.WITHOUT_NFTABLES
+        return () if self._filter_sets.joins_fragments else probe.WITHOUT_REASSEMBLY
 
     def open(self) -> None:
         """See KernelDataplane.open."""
@@ -111,7 +113,7 @@ class KernelPacketPath:
 
     def monitor(self) -> DisturbanceMonitor:
         """Of what others do here, told from what this object does."""
-        return DisturbanceMonitor(hears_nf_tables=self.has_nftables())
+        return DisturbanceMonitor(hears_nf_tables=self._filter_sets is not None)
 
     def remove_everything(self) -> None:
         """Take away all of ours, leaves first."""
@@ -289,7 +291,9 @@ class KernelPacketPath:
 
 def _open_filter_sets() -> FilterSets | None:
     writer = probe.open_nftables()
-    return None if writer is None else FilterSets(writer)
+    if writer is None:
+        return None
+    return FilterSets(writer, joins_fragments=probe.joins_fragments(writer))
 
 
 def _sum(elements: Iterable[tuple[Element, Element]], listing: FilterListing) -> BindingCounters:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pyroute2.netlink.exceptions import NetlinkError
 
 from mag.dataplane.base import DataplaneError
-from mag.dataplane.kernel import filter_table, layout, seg6
+from mag.dataplane.kernel import filter_table, layout, reassembly, seg6
 from mag.dataplane.kernel.interfaces import Interface, Interfaces
 from mag.dataplane.kernel.nftables import Nftables, NftablesMissingError, NotInNftablesError
 from mag.dataplane.kernel.route_encoder import AF_INET6
@@ -22,7 +22,7 @@ LIMITATIONS: Final = (
     "one Proxy-CoA in a network namespace",
     "no fragmentation of tunnel packets: the path MTU to each LMA must be 1320 or more"
     " (RFC 2473 §7.1)",
-    "no reassembly of fragmented tunnel packets (RFC 2473 §3.3)",
+    "a packet larger than the largest fragment of its tunnel packet reaches the node in fragments",
     "the Tunnel Encapsulation Limit option is neither sent nor checked (RFC 2473 §4.1.1)",
     "a node's packet that arrives with hop limit 2 ends in the tunnel entry (RFC 2473 §6.3)",
     "a tunnel packet without a binding whose inner hop limit is 1 is not dropped silently: its"
@@ -35,6 +35,11 @@ WITHOUT_NFTABLES: Final = (
     "without libnftables: no local routing, all packets between nodes go through their LMAs",
     "without libnftables: no ECN on tunnel packets (RFC 2473 §6.4, RFC 3168 §9.1)",
     "without libnftables: the outer hop limit is the inner one",
+    "without libnftables: fragmented tunnel packets are lost (RFC 2473 §3.3)",
+)
+WITHOUT_REASSEMBLY: Final = (
+    "without nft_tproxy and nft_ct in the kernel: fragmented tunnel packets are lost"
+    " (RFC 2473 §3.3)",
 )
 
 
@@ -67,6 +72,15 @@ def open_nftables() -> Nftables | None:
     except DataplaneError:
         nftables.close()
     return None
+
+
+def joins_fragments(nftables: Nftables) -> bool:
+    """Whether this kernel joins fragments of tunnel packets if it is told to."""
+    try:
+        nftables.run(reassembly.PROBE)
+    except DataplaneError:
+        return False
+    return True
 
 
 def check_release(release: str) -> None:
