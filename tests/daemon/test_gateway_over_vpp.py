@@ -163,10 +163,29 @@ async def gateway_on_vpp(
             bench.close()
 
 
-@asynccontextmanager
-async def monitored(gateway: Gateway) -> AsyncIterator[list[str]]:
+class Told:
     """The names of all events, as `mag monitor` is told them."""
-    told: list[str] = []
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._is_news = asyncio.Event()
+
+    def append(self, name: str) -> None:
+        self.names.append(name)
+        self._is_news.set()
+
+    async def hears(self, name: str) -> None:
+        """Wait until it is told."""
+        async with asyncio.timeout(PATIENCE_S):
+            while name not in self.names:
+                self._is_news.clear()
+                await self._is_news.wait()
+
+
+@asynccontextmanager
+async def monitored(gateway: Gateway) -> AsyncIterator[Told]:
+    """From now on."""
+    told = Told()
 
     async def watch() -> None:
         async for entry in gateway.log.stream.watch():
@@ -223,11 +242,11 @@ async def test_node_keeps_its_service_when_vpp_is_killed() -> None:
         control = Control(gateway, Path("mag.yaml"))
         async with monitored(gateway) as told:
             bench.vpp.kill()
-            await eventually(lambda: "vpp_lost" in told)
+            await told.hears("vpp_lost")
             shown = await control.dataplane()
             assert (shown["is_up"], shown["times_lost"]) == (False, 1)
             await asyncio.to_thread(bench.start_vpp)
-            await eventually(lambda: "vpp_restored" in told)
+            await told.hears("vpp_restored")
         shown = await control.dataplane()
         assert (shown["is_up"], shown["times_lost"], shown["mobile_nodes"]) == (True, 1, 1)
         assert len(gateway.core.binding_update_list) == 1
@@ -307,11 +326,9 @@ async def test_what_somebody_takes_from_vpp_is_noticed_and_put_back(damage: str)
         node = await forwarding_of_alice(gateway)
         async with monitored(gateway) as told:
             await DAMAGES[damage](bench, node)
-            await eventually(lambda: "packet_path_disturbed" in told)
-        async with asyncio.timeout(PATIENCE_S):
-            # The gateway lives in this loop, and has to have its turn.
-            while not await is_served(bench, node):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+            await told.hears("dataplane_restored")
+        assert "packet_path_disturbed" in told.names
+        assert await is_served(bench, node)
         assert len(gateway.core.binding_update_list) == 1
         assert await gateway.reconciler.losses() == []
 

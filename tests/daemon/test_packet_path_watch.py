@@ -8,18 +8,46 @@ from structlog.testing import capture_logs
 
 from daemon.conftest import running
 from mag.daemon.gateway import Gateway
-from mag.daemon.packet_path_watch import PacketPathWatch
+from mag.daemon.packet_path_watch import MOST_PAUSES, PAUSE_S, RETRY_S, PacketPathWatch
 from mag.dataplane.base import DataplaneError, Disturbance, Remove
 from mag.services.event_log import LogEntry
 from mag.services.metrics import Readings
 from support.fake_adapters import LMA_ADDRESS, MN1_MAC, FakeWorld, until
-from support.waiting import eventually
+
+
+class Pauses:
+    """Those that the watch makes; each ends at once, or when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+        """How long each is to be, in seconds."""
+        self.is_held = False
+        self._over = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds not in {PAUSE_S, RETRY_S}:
+            await asyncio.get_running_loop().create_future()  # the next look is not today
+        self.begun.append(seconds)
+        self._over.clear()
+        if self.is_held:
+            await self._over.wait()
+        await asyncio.sleep(0)
+
+    def end(self) -> None:
+        """The one that lasts."""
+        self._over.set()
 
 
 @pytest.fixture
-async def serving(world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    pauses = Pauses()
+    monkeypatch.setattr("mag.daemon.packet_path_watch.sleep", pauses.sleep)
+    return pauses
+
+
+@pytest.fixture
+async def serving(world: FakeWorld, pauses: Pauses) -> AsyncIterator[Gateway]:
     """With one node."""
-    monkeypatch.setattr("mag.daemon.packet_path_watch.PAUSE_S", 0.01)
     async with running(world) as gateway:
         world.ports["access1"].frame(MN1_MAC)
         await until(lambda: gateway.core.binding_update_list.by_id(1))
@@ -35,7 +63,7 @@ async def lose(world: FakeWorld, *keys: object) -> None:
 
 
 async def is_whole(gateway: Gateway, world: FakeWorld) -> None:
-    await eventually(lambda: gateway.forwarding.restored)
+    await until(lambda: gateway.forwarding.restored)
     assert await world.dataplane.dump() == gateway.reconciler.desired
 
 
@@ -65,7 +93,7 @@ async def test_hint_alone_costs_no_look_at_all_bindings(serving: Gateway, world:
 
     world.dataplane.losses = look  # type: ignore[assignment,method-assign]
     await world.disturbances.put(Disturbance.SHARED)
-    await eventually(lambda: looks)
+    await until(lambda: looks)
     await lose(world, 1, LMA_ADDRESS)
     await world.disturbances.put(Disturbance.SHARED)
     await is_whole(serving, world)
@@ -74,45 +102,72 @@ async def test_hint_alone_costs_no_look_at_all_bindings(serving: Gateway, world:
 
 
 async def test_burst_of_deletions_is_one_look_at_everything(
-    serving: Gateway, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    serving: Gateway, world: FakeWorld, pauses: Pauses
 ) -> None:
-    monkeypatch.setattr("mag.daemon.packet_path_watch.PAUSE_S", 0.2)
+    pauses.is_held = True
     dumps = world.dataplane.dumps
-    for _ in range(5):
+    for number in range(5):
         world.disturbances.put_nowait(Disturbance.SHARED)
         world.disturbances.put_nowait(Disturbance.BINDINGS)
-        await asyncio.sleep(0.002)
-    assert world.dataplane.dumps == dumps
+        await until(lambda so_far=number: len(pauses.begun) == so_far + 1)  # type: ignore[misc]
+        await until(world.disturbances.empty)
+        assert world.dataplane.dumps == dumps
+        world.disturbances.put_nowait(Disturbance.SHARED)
+        await until(world.disturbances.empty)
+        pauses.end()
     await lose(world, 1)
+    await until(lambda: len(pauses.begun) == 6)
+    pauses.end()  # nothing was heard in this one
     await is_whole(serving, world)
     assert serving.packet_path_watch.noticed == {"heard": 1}
     assert world.dataplane.dumps == dumps + 3  # two are the own of the test
 
 
 async def test_deletions_without_end_are_answered_all_the_same(
-    serving: Gateway, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    serving: Gateway, world: FakeWorld, pauses: Pauses
 ) -> None:
-    monkeypatch.setattr("mag.daemon.packet_path_watch.MOST_PAUSES", 3)
-
-    async def disturb() -> None:
-        while True:
-            world.disturbances.put_nowait(Disturbance.BINDINGS)
-            await asyncio.sleep(0.001)
-
+    pauses.is_held = True
     await lose(world, 1)
-    disturbing = asyncio.create_task(disturb())
-    await eventually(lambda: serving.forwarding.restored)
-    disturbing.cancel()
+    for number in range(MOST_PAUSES):
+        assert not serving.forwarding.restored
+        world.disturbances.put_nowait(Disturbance.BINDINGS)
+        await until(lambda so_far=number: len(pauses.begun) == so_far + 1)  # type: ignore[misc]
+        world.disturbances.put_nowait(Disturbance.BINDINGS)
+        await until(world.disturbances.empty)
+        pauses.end()
+    await until(lambda: serving.forwarding.restored)
 
 
 async def test_listening_that_breaks_off_begins_anew(
-    serving: Gateway, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+    serving: Gateway, world: FakeWorld, pauses: Pauses
 ) -> None:
-    monkeypatch.setattr("mag.daemon.packet_path_watch.RETRY_S", 0.0)
     await world.disturbances.put(DataplaneError("watch for changes", "told to fail"))
     await lose(world, 1)
     await world.disturbances.put(Disturbance.BINDINGS)
     await is_whole(serving, world)
+    assert pauses.begun[0] == RETRY_S
+
+
+async def test_what_all_bindings_share_is_told_of_when_it_is_there_again(
+    serving: Gateway, world: FakeWorld
+) -> None:
+    """No record of ours was missing, but the rules that they rest on."""
+    lost = ["rules"]
+
+    async def losses(*_: object) -> list[str]:
+        return list(lost)
+
+    async def rebuild() -> None:
+        lost.clear()
+
+    world.dataplane.losses = losses  # type: ignore[assignment,method-assign]
+    serving.forwarding._rebuild = rebuild
+    with capture_logs() as logs:
+        await world.disturbances.put(Disturbance.SHARED)
+        await is_whole(serving, world)
+    assert [log["event"] for log in logs] == ["packet_path_disturbed", "dataplane_restored"]
+    assert logs[1]["lost"] == ["rules"]
+    assert serving.forwarding.restored == {"shared": 1}
 
 
 async def test_loss_during_the_look_is_found_by_another(serving: Gateway, world: FakeWorld) -> None:

@@ -56,7 +56,8 @@ class Forwarding:
         """
         self.failures: Counter[str] = Counter()
         self.restored: Counter[str] = Counter()
-        """Records that were not there as they had been left, by kind."""
+        """Records that were not there as they had been left, by kind; `shared`: no record, but
+        rules, interfaces or tables that all of them rest on."""
         self.unresolved: DataplaneError | None = None
         """What the packet path refused last; None since all has been as it is wanted."""
         self._reconciler = reconciler
@@ -158,13 +159,24 @@ class Forwarding:
         if not self._is_doubtful:
             return await self._reconciler.converge()
         self._is_doubtful = False  # what happens from now on, this look may miss
+        lost = await self._lost()
         await self._rebuild()
         outcomes = await self._reconciler.resync()
-        if outcomes:
-            changed = Counter(_KINDS[type(each.operation.record)] for each in outcomes)
+        changed = Counter(_KINDS[type(each.operation.record)] for each in outcomes)
+        if lost and not changed:
+            changed["shared"] = len(lost)
+        if changed:
             self.restored += changed
-            self._note(LogEntry("dataplane_restored", Level.WARNING, dict(changed)))
+            facts = {**changed, **({"lost": lost} if lost else {})}
+            self._note(LogEntry("dataplane_restored", Level.WARNING, facts))
         return outcomes
+
+    async def _lost(self) -> list[str]:
+        """What bindings rest on and is about to be made anew; a path that is away does not tell."""
+        try:
+            return list(await self._reconciler.losses())
+        except DataplaneError:
+            return []
 
     async def _converge(self) -> bool:
         await self._written()

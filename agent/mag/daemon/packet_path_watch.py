@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from asyncio import sleep
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final
@@ -52,7 +53,7 @@ class PacketPathWatch:
     async def look_now_and_then(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_s())
+            await sleep(self._interval_s())
             await self._look("seen")
 
     async def listen(self) -> None:
@@ -69,7 +70,7 @@ class PacketPathWatch:
                 if str(error) != self._trouble:
                     self._trouble = str(error)
                     _log.error("packet_path_watch_failed", reason=self._trouble)
-            await asyncio.sleep(RETRY_S)
+            await sleep(RETRY_S)
 
     async def answer(self) -> None:
         """What is heard, until cancelled."""
@@ -77,7 +78,7 @@ class PacketPathWatch:
             await self._is_news.wait()
             for _ in range(MOST_PAUSES):
                 self._is_news.clear()
-                await asyncio.sleep(PAUSE_S)
+                await sleep(PAUSE_S)
                 if not self._is_news.is_set():
                     break
             heard, self._heard = self._heard, set()
