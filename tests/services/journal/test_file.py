@@ -1,5 +1,6 @@
 """The file: what is written comes back, what is no journal of ours is never half-loaded."""
 
+import shutil
 import sqlite3
 import stat
 from dataclasses import replace
@@ -180,6 +181,46 @@ def test_older_journal_goes_through_every_step(path: Path) -> None:
     assert connection.execute("SELECT colour FROM bindings").fetchall() == [("grey",), ("red",)]
     assert connection.execute("PRAGMA user_version").fetchone() == (len(STEPS) + 2,)
     connection.close()
+
+
+def test_journal_of_the_first_version_is_gone_on_with(path: Path) -> None:
+    """Written by a gateway of commit 65135af that was killed while three nodes pinged."""
+    path.parent.mkdir()
+    shutil.copy(Path(__file__).with_name("version1.db"), path)
+    with capture_logs() as logs:
+        journal = opened(path, IPv6Address("2001:db8:c0::11"))
+    assert journal.file is not None
+    assert logs == []
+    state = journal.state
+    assert (state.restart_counter, state.marks) == (
+        1795692854,
+        OrderingMarks(35173, 117682527049234),
+    )
+    assert [
+        (each.binding_id, each.mn_id, *map(str, each.home_network_prefixes))
+        for each in state.bindings
+    ] == [
+        (1, b"mn3@lab.example", "2001:db8:300::/64"),
+        (2, b"mn1@lab.example", "2001:db8:100::/64"),
+        (3, b"mn2@lab.example", "2001:db8:100:1::/64"),
+    ]
+    first = state.bindings[0]
+    assert (first.state, first.lifetime_s, first.last_sequence) == (
+        RegistrationState.ACTIVE,
+        40,
+        31077,
+    )
+    assert first.node_address == IPv6Address("fe80::ff:fe00:103")
+    # Which router the node knows is not told: it is the one of all links.
+    assert first.gateway_link_local_address is None
+    router = IPv6Address("fe80::1")
+    journal.file.write(StateChange({1: replace(first, gateway_link_local_address=router)}))
+    let_go(journal)
+    again = opened(path, IPv6Address("2001:db8:c0::11"))
+    let_go(again)
+    by_id = {each.binding_id: each for each in again.state.bindings}
+    assert by_id[1].gateway_link_local_address == router
+    assert by_id[2] == state.bindings[1]
 
 
 def test_migration_that_fails_changes_nothing(path: Path) -> None:
