@@ -252,7 +252,7 @@ async def test_access_link_is_taken_down_and_serves_its_nodes_when_it_is_up_agai
 async def test_access_link_that_its_operator_takes_down_is_his_to_bring_up(
     bench: KernelBench | VppBench,
 ) -> None:
-    """Whatever is put back meanwhile. A gateway that starts brings up the links it is to serve."""
+    """Whatever is put back meanwhile, and also for a gateway that starts again."""
     link = next(link for link in ACCESS_LINKS if link.interface == ALICE.access_interface)
     reconciler = Reconciler(bench.dataplane)
     for record in (*TUNNELS, *ACCESS_LINKS, BOB):
@@ -272,9 +272,42 @@ async def test_access_link_that_its_operator_takes_down_is_his_to_bring_up(
     await bench.set_link(link.interface, is_up=False)
     started = bench.another_instance()
     await started.open()
+    for _ in range(2):
+        assert not any(await started.apply([Ensure(link)]))
+        assert not await bench.is_link_up(link.interface)
+        assert (await started.dump()).access_links[link.key] == link
+    await started.close(remove=False)
+
+
+@pytest.mark.parametrize("bare_bench", [KERNEL, VPP], indirect=True)
+async def test_access_link_that_the_gateway_had_down_is_brought_up_by_the_next_one(
+    bench: KernelBench | VppBench,
+) -> None:
+    """It was killed while it kept the link of a single node down, or before it had it up."""
+    link = next(link for link in ACCESS_LINKS if link.interface == ALICE.access_interface)
+    down = replace(link, gateway_link_local_address=IPv6Address("::"), is_up=False)
+    assert not any(await bench.dataplane.apply([Ensure(down, replaces=link)]))
+    assert not await bench.is_link_up(link.interface)
+    started = bench.another_instance()
+    await started.open()
     assert not any(await started.apply([Ensure(link)]))
     assert await bench.is_link_up(link.interface)
+    await bench.set_link(link.interface, is_up=False)
+    assert not any(await started.apply([Ensure(link, replaces=link)]))
+    assert not await bench.is_link_up(link.interface)
     await started.close(remove=False)
+
+
+@pytest.mark.parametrize("bare_bench", [KERNEL, VPP], indirect=True)
+async def test_access_link_that_was_down_is_brought_up_by_the_first_gateway(
+    bare_bench: KernelBench | VppBench,
+) -> None:
+    link = ACCESS_LINKS[0]
+    await bare_bench.set_link(link.interface, is_up=False)
+    assert not any(await bare_bench.dataplane.apply([Ensure(link)]))
+    assert await bare_bench.is_link_up(link.interface)
+    assert not any(await bare_bench.dataplane.apply([Remove(link)]))
+    assert not await bare_bench.is_link_up(link.interface)
 
 
 @pytest.mark.requirement("ROLE-01")

@@ -272,7 +272,7 @@ async def test_binding_with_an_lma_that_is_not_there_fails_alone(bound: VppBench
 
 async def test_interface_that_lost_its_set_up_gets_it_again(bound: VppBench) -> None:
     """The dump tells what is there, so that the reconciler repairs it."""
-    bound.vpp.cli("set interface state acc1 down")
+    bound.vpp.cli("set interface unnumbered del acc1")
     dumped = (await bound.dataplane.dump()).access_links["acc1"]
     assert dumped != ACCESS_LINKS[0]
     reconciler = Reconciler(bound.dataplane)

@@ -70,17 +70,28 @@ class AccessInterfaces:
         One that somebody else has taken down stays down, with what an interface keeps then.
         """
         interface = self._interfaces.get(link.interface)
-        if _note_of(interface) is None:
+        mark = layout.held_down_mark(interface.index)
+        is_held = mark in interface.alternative_names
+        is_set_up = _note_of(interface) is not None
+        if not is_set_up:
             self._left.forget(interface.index)
+        is_down = self._left.is_somebody_elses_doing(
+            interface.index, is_up=interface.is_up, is_marked=is_set_up and not is_held
+        )
+        if not (link.is_up and interface.is_up) and not is_down and not is_held:
+            self._interfaces.add_alternative_name(interface, mark)
+            is_held = True
+        if not is_set_up:
             note = _note_to_keep(interface)
             self._interfaces.add_alternative_name(interface, note.encode())
         write_setting(interface.name, "addr_gen_mode", NO_GENERATED_ADDRESSES)
         write_setting(interface.name, "accept_ra", 0)
         write_setting(interface.name, "forwarding", 1)
         self._set_link_layer_address(interface, link.gateway_link_layer_address)
-        is_down = self._left.taken_down(interface.index, is_up=interface.is_up) is not None
         if interface.is_up is not link.is_up and not is_down:
             self._interfaces.change(interface, state="up" if link.is_up else "down")
+        if link.is_up and is_held:
+            self._interfaces.remove_alternative_name(interface, mark)
         self._left.leave(interface.index, link)
         if is_down or not link.is_up:  # nothing stays on an interface that is down
             return interface
@@ -107,6 +118,9 @@ class AccessInterfaces:
         if interface.is_up is not note.was_up:
             self._interfaces.change(interface, state="up" if note.was_up else "down")
         self._interfaces.remove_alternative_name(interface, note.encode())
+        mark = layout.held_down_mark(interface.index)
+        if mark in interface.alternative_names:
+            self._interfaces.remove_alternative_name(interface, mark)
 
     def _set_link_layer_address(self, interface: Interface, address: bytes) -> None:
         if interface.link_layer_address == address:

@@ -136,6 +136,11 @@ def binding_of_neighbor(address: bytes) -> int | None:
     return value & _INTERFACE_ID_MASK
 
 
+def held_down_mark(ifindex: int) -> str:
+    """The alternative name of an access interface that is down and for the gateway to bring up."""
+    return f"mag-held-{ifindex}"
+
+
 @dataclass(frozen=True, slots=True)
 class AccessNote:
     """What an access interface was before we took it.

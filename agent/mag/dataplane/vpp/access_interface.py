@@ -5,6 +5,7 @@ link-local and link-layer addresses (RFC 5213 §6.9.3, RFC 6543). VPP does no du
 detection for the link-local address, which is well: the neighbouring gateway has the same one.
 """
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -44,7 +45,7 @@ class AccessInterfaces:
         self._left = LinksLeft()
 
     def begin(self) -> None:
-        """With a VPP that may be another one than before."""
+        """With a VPP that has nothing of ours: it is another one than before."""
         self._left.forget_all()
 
     async def present(self) -> dict[str, AccessLink]:
@@ -79,8 +80,15 @@ class AccessInterfaces:
         One that somebody else has taken down stays down.
         """
         interface = self._interfaces.get(link.interface)
-        await self._remember(interface)
-        index, is_up = interface.sw_if_index, interface.is_admin_up
+        index = interface.sw_if_index
+        tag = AccessTag.decode(interface.tag)
+        if not interface.tag:
+            self._left.forget(index)
+        is_taken_down = self._left.is_somebody_elses_doing(
+            index, is_up=interface.is_admin_up, is_marked=tag is not None and not tag.is_held
+        )
+        is_held = not (link.is_up and interface.is_admin_up) and not is_taken_down
+        interface = await self._tagged(interface, is_held=is_held)
         if not link.is_up:
             await self._call("sw_interface_set_flags", interface, flags=_DOWN)
             self._left.leave(index, link)
@@ -107,8 +115,10 @@ class AccessInterfaces:
             enable=True,
             regular_table_id=NO_INTERFACE,
         )
-        if self._left.taken_down(index, is_up=is_up) is None:
+        if not is_taken_down:
             await self._call("sw_interface_set_flags", interface, flags=_ADMIN_UP)
+            if is_held:
+                await self._tagged(interface, is_held=False)
         self._left.leave(index, link)
 
     async def remove(self, name: str) -> None:
@@ -165,12 +175,16 @@ class AccessInterfaces:
                 address=record.address,
             )
 
-    async def _remember(self, interface: VppInterface) -> None:
-        """Note on the interface how it was; a tag of the operator's stays instead."""
-        if not interface.tag:
-            self._left.forget(interface.sw_if_index)
-            tag = AccessTag(interface.link_layer_address, interface.is_admin_up)
+    async def _tagged(self, interface: VppInterface, *, is_held: bool) -> VppInterface:
+        """Note on the interface how it was and is; a tag of the operator's stays instead."""
+        before = AccessTag.decode(interface.tag)
+        if before is None and interface.tag:
+            return interface
+        first = before or AccessTag(interface.link_layer_address, interface.is_admin_up)
+        tag = replace(first, is_held=is_held)
+        if tag != before:
             await self._call("sw_interface_tag_add_del", interface, is_add=True, tag=tag.encode())
+        return replace(interface, tag=tag.encode())
 
     async def _join_mobility_table(self, interface: VppInterface) -> None:
         if await self._table_of(interface) != self._table:

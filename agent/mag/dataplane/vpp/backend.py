@@ -103,8 +103,9 @@ class VppDataplane:
         await self._client.connect()
         self._stats.open()
         await self._check_plugin()
-        self._links.begin()
         await self._interfaces.refresh()
+        if not self._layout.is_begun():
+            self._links.begin()
         await self._layout.check()
         self._links.loopback = await self._layout.build()
         await self._interfaces.refresh()

@@ -9,7 +9,9 @@ TABLE_NAME: Final = "mag mobility"
 LOOPBACK_TAG: Final = "mag gateway"
 """On the loopback that gives ICMPv6 errors their source."""
 
-_ACCESS_TAG: Final = re.compile(r"mag access (?P<mac>[0-9a-f]{12}) (?P<state>up|down)", re.ASCII)
+_ACCESS_TAG: Final = re.compile(
+    r"mag access (?P<mac>[0-9a-f]{12}) (?P<state>up|down)(?P<held> held)?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class AccessTag:
 
     link_layer_address: bytes
     was_up: bool
+    is_held: bool = False
+    """It is down, and for the gateway to bring up."""
 
     @classmethod
     def decode(cls, tag: str) -> Self | None:
@@ -25,8 +29,10 @@ class AccessTag:
         match = _ACCESS_TAG.fullmatch(tag)
         if match is None:
             return None
-        return cls(bytes.fromhex(match["mac"]), match["state"] == "up")
+        return cls(bytes.fromhex(match["mac"]), match["state"] == "up", bool(match["held"]))
 
     def encode(self) -> str:
         """At most 63 characters."""
-        return f"mag access {self.link_layer_address.hex()} {'up' if self.was_up else 'down'}"
+        state = "up" if self.was_up else "down"
+        held = " held" if self.is_held else ""
+        return f"mag access {self.link_layer_address.hex()} {state}{held}"

@@ -99,6 +99,10 @@ class SharedLayout:
             )
         return loopback
 
+    def is_begun(self) -> bool:
+        """Whether something of it is in this VPP already: not one that has just started."""
+        return next(self._loopbacks(), None) is not None
+
     async def losses(self) -> AsyncIterator[str]:
         """What is not as `build` left it, in words."""
         tables = await self._client.dump("mag_mobility_table_dump")
