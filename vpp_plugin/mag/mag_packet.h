@@ -105,23 +105,45 @@ mag_is_link_local (const ip6_address_t *address)
 	 clib_host_to_net_u64 (0xfe80ULL << 48);
 }
 
+/* Whether the checksum over an ICMPv6 message, all of it behind its header, is right (RFC 4443
+   section 2.3). */
+static_always_inline int
+mag_is_icmp6_checksum_right (const ip6_header_t *ip)
+{
+  const u8 *message = (const u8 *) (ip + 1);
+  u32 length = clib_net_to_host_u16 (ip->payload_length), i;
+  u32 sum = ip->payload_length + clib_host_to_net_u16 (IP_PROTOCOL_ICMP6);
+
+  for (i = 0; i < ARRAY_LEN (ip->src_address.as_u16); i++)
+    sum += ip->src_address.as_u16[i] + ip->dst_address.as_u16[i];
+  for (i = 0; i + 1 < length; i += 2)
+    sum += *(u16u *) (message + i);
+  if (i < length)
+    sum += clib_host_to_net_u16 (message[i] << 8);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return sum == 0xffff;
+}
+
 /* The link-local address that a packet of `available` octets says its sender has, by a Neighbor
    Advertisement, or is about to take, by a Neighbor Solicitation from :: (RFC 4861 section 7.1, RFC
-   4862 section 5.4); 0 if it says nothing of the kind. Whether its checksum is right is for VPP's
-   neighbor discovery to see. */
+   4862 section 5.4); 0 if it says nothing of the kind. */
 static_always_inline const ip6_address_t *
 mag_claimed_address (const ip6_header_t *ip, u32 available)
 {
   const icmp6_neighbor_solicitation_or_advertisement_header_t *message = (const void *) (ip + 1);
 
   if (ip->protocol != IP_PROTOCOL_ICMP6 || ip->hop_limit != 255 ||
-      available < sizeof (*ip) + sizeof (*message) ||
+      available < mag_ip6_length (ip) ||
       clib_net_to_host_u16 (ip->payload_length) < sizeof (*message) || message->icmp.code != 0)
     return 0;
   int is_claim = message->icmp.type == ICMP6_neighbor_advertisement ||
 		 (message->icmp.type == ICMP6_neighbor_solicitation &&
 		  ip6_address_is_unspecified (&ip->src_address));
-  return is_claim && mag_is_link_local (&message->target_address) ? &message->target_address : 0;
+  if (!is_claim || !mag_is_link_local (&message->target_address) ||
+      !mag_is_icmp6_checksum_right (ip))
+    return 0;
+  return &message->target_address;
 }
 
 /* Lengths: the outer packet lies within what was received, the inner one within the outer. */

@@ -17,6 +17,8 @@ ARRIVAL_TIMEOUT_SECONDS = 3.0
 ENDLESS_PACKETS = 10**12
 PCAP_HEADER = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
 """Link type 1: Ethernet."""
+MLD_ROUTERS = "33:33:00:00:00:16"
+"""Where VPP reports its groups, seconds after an interface came up (RFC 3810 section 5.2.14)."""
 PACKETS_PER_STREAM = 63
 """One less than 64: main loop and tail of every node run."""
 
@@ -72,15 +74,16 @@ class Port:
         self._vpp.cli(f"packet-generator capture {self.name} pcap {self._path('out')}")
 
     def captured(self) -> list[Packet]:
-        """What came out since start_capture."""
+        """What came out since start_capture, but for what VPP says of its own groups."""
         path = self._path("out")
         if not path.exists() or path.stat().st_size <= 24:
             return []
         try:
             with PcapReader(str(path)) as reader:
-                return [Ether(bytes(p)) for p in reader]
+                frames = [Ether(bytes(p)) for p in reader]
         except EOFError:
             return []
+        return [frame for frame in frames if frame.dst != MLD_ROUTERS]
 
     def _path(self, name: str) -> Path:
         return self._vpp.run / f"{self.name}-{name}.pcap"

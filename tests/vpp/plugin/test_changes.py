@@ -8,7 +8,7 @@ from scapy.layers.inet import TCP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
-from vpp.plugin.gateway import LMA, NEXT_HOP, NEXT_HOP_MAC, Gateway, stream
+from vpp.plugin.gateway import LMA, NEXT_HOP, NEXT_HOP_MAC, Gateway, deletion, stream
 from vpp.plugin.generator import Port
 from vpp.plugin.vpp_process import VppRefused
 
@@ -95,6 +95,27 @@ def test_neighbor_on_path_to_lma_changes_and_vanishes(gateway: Gateway) -> None:
     gateway.add_neighbor()
     received = gateway.send_and_expect(gateway.access, stream(frame), gateway.core)
     assert {p.dst for p in received} == {NEXT_HOP_MAC}
+
+
+@pytest.mark.parametrize("is_neighbor_known", [True, False])
+def test_lma_on_the_core_link_is_deleted_and_made_anew(
+    gateway: Gateway, is_neighbor_known: bool
+) -> None:
+    """As when its last binding goes and comes back: the adjacency is there, or comes later."""
+    alice = gateway.alice(lma=NEXT_HOP)
+    frames = stream(gateway.uplink(alice.address()))
+    for _ in range(3):
+        gateway.add_neighbor(is_add=is_neighbor_known)
+        gateway.set_lma(lma_address=NEXT_HOP)
+        gateway.bind(alice)
+        gateway.add_neighbor()
+        received = gateway.send_and_expect(gateway.access, frames, gateway.core)
+        assert {(p.dst, p[IPv6].dst) for p in received} == {(NEXT_HOP_MAC, NEXT_HOP)}
+        inner = gateway.to_node(alice.address())
+        downlink = stream(gateway.tunnelled(inner, src=NEXT_HOP))
+        gateway.send_and_expect(gateway.core, downlink, gateway.access)
+        gateway.update(deletion(alice.binding_id))
+        gateway.delete_lma(NEXT_HOP)
 
 
 def test_lma_in_use_is_not_deleted(gateway: Gateway) -> None:

@@ -5,11 +5,18 @@ import random
 import struct
 
 import pytest
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, PadN
+from scapy.layers.inet6 import ICMPv6ND_NS, IPv6, IPv6ExtHdrDestOpt, PadN
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from vpp.plugin.gateway import LMA, NEXT_HOP_MAC, PROXY_CARE_OF_ADDRESS, Gateway, stream
+from vpp.plugin.gateway import (
+    ALICE_MAC,
+    LMA,
+    NEXT_HOP_MAC,
+    PROXY_CARE_OF_ADDRESS,
+    Gateway,
+    stream,
+)
 
 pytestmark = pytest.mark.vpp
 
@@ -164,6 +171,11 @@ def test_mutated_frames_never_crash(gateway: Gateway) -> None:
         bytes(gateway.uplink(alice.address())),
         bytes(gateway.uplink(alice.address(), bob.address())),
         bytes(gateway.uplink(alice.address(), payload=IPv6ExtHdrDestOpt() / Raw(bytes(24)))),
+        bytes(
+            Ether(src=ALICE_MAC, dst="33:33:ff:00:00:31")
+            / IPv6(src="::", dst="ff02::1:ff00:31", hlim=255)
+            / ICMPv6ND_NS(tgt="fe80::31")
+        ),
     ]
     down = [
         bytes(gateway.tunnelled(inner)),

@@ -45,16 +45,16 @@ def solicitation(
     )
 
 
-def claim(mac: str, target: str, **fields: int) -> Ether:
-    """Duplicate address detection of a node (RFC 4862 section 5.4.2)."""
+def claim(mac: str, target: str, *, hop_limit: int = 255, **fields: int) -> Ether:
+    """Duplicate address detection of a node (RFC 4862 section 5.4.2); fields: of the message."""
     group = socket.inet_ntop(
         socket.AF_INET6, in6_getnsma(socket.inet_pton(socket.AF_INET6, target))
     )
     octets = socket.inet_pton(socket.AF_INET6, group)[-4:]
     return (
         Ether(src=mac, dst="33:33:" + octets.hex(":"))
-        / IPv6(src="::", dst=group, hlim=fields.get("hlim", 255))
-        / ICMPv6ND_NS(tgt=target)
+        / IPv6(src="::", dst=group, hlim=hop_limit)
+        / ICMPv6ND_NS(tgt=target, **fields)
     )
 
 
@@ -290,13 +290,15 @@ def test_claimed_address_is_reported(listening: Gateway, is_bound: bool) -> None
 def test_what_claims_no_link_local_address_of_the_link_is_not_reported(
     listening: Gateway,
 ) -> None:
-    """Global targets, packets from beyond the link, other messages."""
+    """Global targets, packets from beyond the link, damaged ones, other messages."""
     listening.bind(listening.alice())
     listening.send_whatever(
         listening.access,
         [
             claim(ALICE_MAC, "2001:db8::1"),
-            claim(ALICE_MAC, "fe80::31", hlim=64),
+            claim(ALICE_MAC, "fe80::31", hop_limit=64),
+            claim(ALICE_MAC, "fe80::33", cksum=0x1234),
+            claim(ALICE_MAC, "fe80::34", code=1),
             advertisement(ALICE_MAC, "2001:db8::1"),
             solicitation(listening, LINK_LOCAL, unicast=False),
             claim(ALICE_MAC, "fe80::32"),
