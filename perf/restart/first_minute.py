@@ -13,10 +13,11 @@ from mag.protocol.ordering import OrderingMarks
 from mag.protocol.restoration import RememberedBinding
 from mag.protocol.settings import HeartbeatSettings, ProtocolSettings
 from mag.protocol.stored_binding import StoredBinding
-from perf.control_plane.core import ARRIVALS, UTC, Domain
+from perf.control_plane.core import UTC
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.nodes import LMA_ADDRESS, PROXY_CARE_OF_ADDRESS, profile
 from perf.control_plane.template_lma import TemplateLma
+from perf.restart.stored import in_steady_state
 from perf.restart.targets import UPDATES_AS_DUE
 
 MINUTE_S: Final = 60.0
@@ -35,9 +36,9 @@ class _Minute:
 def measure_first_minute(bindings: int) -> Iterator[Measurement]:
     """PBUs sent against those that fell due until then, and the busiest second.
 
-    Bindings arrived evenly over a lifetime; every node answers when it is asked for.
+    Bindings are in their steady state; every node answers when it is asked for.
     """
-    kept = _steady_state(bindings)
+    kept = list(in_steady_state(UTC, bindings))
     for away_s in AWAY_S:
         name = f"away_{away_s:g}_s"
         begun_at = UTC + away_s
@@ -48,21 +49,6 @@ def measure_first_minute(bindings: int) -> Iterator[Measurement]:
         yield Measurement(f"{name}_pbus_sent", "", [sent])
         yield Measurement(f"{name}_pbus_sent_to_due", "", [sent / due], UPDATES_AS_DUE)
         yield Measurement(f"{name}_busiest_second", "1/s", [max(minute.updates.values())])
-
-
-def _steady_state(bindings: int) -> Sequence[StoredBinding]:
-    """What the journal has at UTC."""
-    domain = Domain()
-    lifetime_s = domain.core.settings.lifetime_s
-    kept: dict[int, StoredBinding | None] = {}
-    together = max(1, bindings // ARRIVALS)
-    for start in range(0, bindings, together):
-        now = lifetime_s * (start / bindings - 1)
-        domain.attach(range(start, min(start + together, bindings)), now)
-        while (deadline := domain.core.get_timer()) is not None and deadline <= now:
-            domain.turn(deadline)
-        kept.update(domain.core.changes_to_store(now, UTC + now).bindings)
-    return [each for each in kept.values() if each is not None]
 
 
 def _first_minute(kept: Sequence[StoredBinding], begun_at: float) -> _Minute:

@@ -25,12 +25,12 @@ from mag.protocol.settings import RESERVED_LINK_LAYER_ADDRESS, RESERVED_LINK_LOC
 from mag.protocol.stored_state import StateChange
 from mag.services.journal.file import JournalFile
 from mag.services.journal.opening import open_journal
-from perf.control_plane.core import attach_all
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.memory import resident_octets
 from perf.fresh_process import in_fresh_process
 from perf.restart.life import IN_MEMORY, Place, RememberingDataplane, live
 from perf.restart.stalls import watch_stalls
+from perf.restart.stored import attached_at
 from perf.restart.targets import LONGEST_STALL_MS
 
 KERNEL: Final = Place(PROXY_COA, LMA_A, LINKS[0], CORE)
@@ -151,19 +151,18 @@ class _Witness:
 
 def _fill(place: Place, path: Path, bindings: int) -> None:
     """A journal as a gateway leaves it whose nodes attached a moment ago."""
-    change = attach_all(bindings).core.changes_to_store(0.0, time.time())
+    kept, marks = attached_at(time.time(), bindings)
     here = {
-        key: replace(
+        binding.binding_id: replace(
             binding,
             lma_address=place.lma_address,
             attachment=replace(binding.attachment, access_interface=place.access_interface),
         )
-        for key, binding in change.bindings.items()
-        if binding is not None
+        for binding in kept
     }
     journal = JournalFile.open(path)
     journal.begin(place.proxy_care_of_address, 1)
-    journal.write(StateChange(here, change.marks))
+    journal.write(StateChange(here, marks))
     journal.close()
 
 
