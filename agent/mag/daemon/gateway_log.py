@@ -13,6 +13,7 @@ from mag.services.event_log import (
     describe,
     is_at_least,
     level_of,
+    name_of,
     obscured,
     silent_events,
 )
@@ -52,10 +53,16 @@ class GatewayLog:
 
     def tell_of(self, event: Event) -> None:
         """Something happened in the core."""
-        if type(event) in self._silent and not self.stream.is_watched:
-            return
-        if self.is_of_interest(level_of(event)):
+        if self.stream.is_watched or self._is_logged(event):
             self.note(describe(event, self._lma_names))
+
+    def _is_logged(self, event: Event) -> bool:
+        kind = type(event)
+        return (
+            kind not in self._silent
+            and level_of(event) in self._levels
+            and not self._limiter.leaves_out(name_of(kind), self._now())
+        )
 
     def note(self, entry: LogEntry) -> None:
         """Write to the log and tell whoever watches."""

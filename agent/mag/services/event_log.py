@@ -115,17 +115,23 @@ def silent_events(least: str) -> frozenset[type[Event]]:
     )
 
 
+def name_of(kind: type[Event]) -> str:
+    """What `describe` calls events of this kind."""
+    return _NAMES[kind]
+
+
 def describe(event: Event, lma_names: Mapping[IPv6Address, str]) -> LogEntry:
     """An event of the core as name, level and facts."""
     kind, subject = type(event), cast(Any, event)
     if (of_binding := _BINDING_EVENTS.get(kind)) is not None:
-        name, facts = of_binding(event)
-        facts = binding_facts(subject.binding, lma_names) | facts
+        name, facts_of = of_binding
+        facts = binding_facts(subject.binding, lma_names) | facts_of(event)
     elif (of_peer := _PEER_EVENTS.get(kind)) is not None:
-        name, facts = of_peer(event)
-        facts = {"lma": _lma(subject.lma_address, lma_names)} | facts
+        name, facts_of = of_peer
+        facts = {"lma": _lma(subject.lma_address, lma_names)} | facts_of(event)
     else:
-        name, facts = _OTHER_EVENTS[kind](event)
+        name, facts_of = _OTHER_EVENTS[kind]
+        facts = facts_of(event)
     return LogEntry(name, level_of(event), facts)
 
 
@@ -146,7 +152,8 @@ def _lma(address: IPv6Address, lma_names: Mapping[IPv6Address, str]) -> str:
     return lma_names.get(address) or str(address)
 
 
-_Describe = Callable[[Any], tuple[str, Facts]]
+_Describe = tuple[str, Callable[[Any], Facts]]
+"""Name and facts of an event."""
 
 _LEVELS: Final[Mapping[type[Any], Level | Callable[[Any], Level]]] = {
     MessageDiscarded: lambda event: (
@@ -184,91 +191,105 @@ _LEVELS: Final[Mapping[type[Any], Level | Callable[[Any], Level]]] = {
 }
 
 _OTHER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
-    MessageDiscarded: lambda event: (
+    MessageDiscarded: (
         "message_discarded",
-        {"reason": str(event.reason), "source": str(event.source)},
+        lambda event: {"reason": str(event.reason), "source": str(event.source)},
     ),
-    AttachmentRefused: lambda event: (
+    AttachmentRefused: (
         "attachment_refused",
-        {"mn_id": text_of_mn_id(event.mn_id), "reason": event.reason.value},
+        lambda event: {"mn_id": text_of_mn_id(event.mn_id), "reason": event.reason.value},
     ),
 }
 
 _PEER_EVENTS: Final[Mapping[type[Any], _Describe]] = {
-    TunnelWanted: lambda _: ("tunnel_wanted", {}),
-    TunnelUnwanted: lambda _: ("tunnel_unwanted", {}),
-    BindingErrorReceived: lambda event: (
+    TunnelWanted: ("tunnel_wanted", lambda _: {}),
+    TunnelUnwanted: ("tunnel_unwanted", lambda _: {}),
+    BindingErrorReceived: (
         "binding_error_received",
-        {"status": event.status},
+        lambda event: {"status": event.status},
     ),
-    QuirkApplied: lambda event: ("lma_quirk_applied", {"quirk": event.quirk}),
-    PeerUnable: lambda event: ("lma_unable", {"retry_in_s": event.retry_in_s}),
-    PeerUnreachable: lambda event: ("lma_unreachable", {"missed": event.missed}),
-    PeerReachable: lambda _: ("lma_reachable", {}),
-    PeerRemoved: lambda _: ("lma_removed", {}),
-    PeerRestarted: lambda event: (
+    QuirkApplied: ("lma_quirk_applied", lambda event: {"quirk": event.quirk}),
+    PeerUnable: ("lma_unable", lambda event: {"retry_in_s": event.retry_in_s}),
+    PeerUnreachable: ("lma_unreachable", lambda event: {"missed": event.missed}),
+    PeerReachable: ("lma_reachable", lambda _: {}),
+    PeerRemoved: ("lma_removed", lambda _: {}),
+    PeerRestarted: (
         "lma_restarted",
-        {"bindings": event.bindings},
+        lambda event: {"bindings": event.bindings},
     ),
 }
 
 _BINDING_EVENTS: Final[Mapping[type[Any], _Describe]] = {
-    ProxyBindingUpdateSent: lambda event: (
+    ProxyBindingUpdateSent: (
         "proxy_binding_update_sent",
-        {"kind": event.kind.value, "sequence": event.sequence, "attempt": event.attempt},
+        lambda event: {
+            "kind": event.kind.value,
+            "sequence": event.sequence,
+            "attempt": event.attempt,
+        },
     ),
-    ProxyBindingAcknowledgementReceived: lambda event: (
+    ProxyBindingAcknowledgementReceived: (
         "proxy_binding_acknowledgement_received",
-        {
+        lambda event: {
             "kind": event.kind.value,
             "status": status_name(event.status),
             "round_trip_ms": _ms(event.round_trip_s),
         },
     ),
-    BindingEstablished: lambda event: (
+    BindingEstablished: (
         "binding_established",
-        {"lifetime_s": event.lifetime_s, "setup_ms": _ms(event.setup_s)},
+        lambda event: {"lifetime_s": event.lifetime_s, "setup_ms": _ms(event.setup_s)},
     ),
-    BindingRefreshed: lambda event: (
+    BindingRefreshed: (
         "binding_refreshed",
-        {"lifetime_s": event.lifetime_s},
+        lambda event: {"lifetime_s": event.lifetime_s},
     ),
-    BindingRejected: lambda event: (
+    BindingRejected: (
         "binding_rejected",
-        {"status": event.status, "reason": event.reason, "retry_in_s": event.retry_in_s},
+        lambda event: {
+            "status": event.status,
+            "reason": event.reason,
+            "retry_in_s": event.retry_in_s,
+        },
     ),
-    OptionReportedMissing: lambda event: (
+    OptionReportedMissing: (
         "lma_reports_missing_option",
-        {"status": status_name(event.status)},
+        lambda event: {"status": status_name(event.status)},
     ),
-    BindingLost: lambda event: ("binding_lost", {"reason": event.reason.value}),
-    ForwardingWanted: lambda _: ("forwarding_wanted", {}),
-    ForwardingUnwanted: lambda _: ("forwarding_unwanted", {}),
-    ForwardingInstalled: lambda event: (
+    BindingLost: ("binding_lost", lambda event: {"reason": event.reason.value}),
+    ForwardingWanted: ("forwarding_wanted", lambda _: {}),
+    ForwardingUnwanted: ("forwarding_unwanted", lambda _: {}),
+    ForwardingInstalled: (
         "forwarding_installed",
-        {"setup_ms": _ms(event.setup_s)},
+        lambda event: {"setup_ms": _ms(event.setup_s)},
     ),
-    ForwardingResumed: lambda _: ("forwarding_resumed", {}),
-    AdvertisePrefixes: lambda _: ("router_advertisement_due", {}),
-    ProbeNode: lambda event: (
+    ForwardingResumed: ("forwarding_resumed", lambda _: {}),
+    AdvertisePrefixes: ("router_advertisement_due", lambda _: {}),
+    ProbeNode: (
         "node_asked_for",
-        {
+        lambda event: {
             "node_address": None if event.node_address is None else str(event.node_address),
             "attempt": event.attempt,
         },
     ),
-    DetectDuplicateAddress: lambda event: (
+    DetectDuplicateAddress: (
         "gateway_address_asked_for",
-        {"address": str(event.address)},
+        lambda event: {"address": str(event.address)},
     ),
-    GatewayAddressCollided: lambda event: (
+    GatewayAddressCollided: (
         "gateway_address_collided",
-        {"address": str(event.address)},
+        lambda event: {"address": str(event.address)},
     ),
-    WithdrawPrefixes: lambda event: (
+    WithdrawPrefixes: (
         "prefix_withdrawal_due",
-        {"withdrawn": [str(prefix) for prefix in event.prefixes]},
+        lambda event: {"withdrawn": [str(prefix) for prefix in event.prefixes]},
     ),
+}
+
+_NAMES: Final[Mapping[type[Any], str]] = {
+    kind: name
+    for table in (_OTHER_EVENTS, _PEER_EVENTS, _BINDING_EVENTS)
+    for kind, (name, _) in table.items()
 }
 
 
