@@ -202,7 +202,7 @@ def discard_reason_without_match(
         return DiscardReason.MISSING_MN_IDENTIFIER
     if not entries:
         return DiscardReason.NO_BINDING
-    if any(acknowledgement.sequence in entry.settled for entry in entries):
+    if any(entry.is_settled(acknowledgement.sequence) for entry in entries):
         return DiscardReason.LATE
     return DiscardReason.UNMATCHED
 

@@ -53,7 +53,8 @@ class BindingUpdateListEntry:
     outstanding: tuple[OutstandingRequest, ...] = ()
     """Sent since the last reply that counted, oldest first (interpretation INT-27)."""
     settled: tuple[int, ...] = ()
-    """Sequence numbers of the last exchange that is over: replies to them are merely late."""
+    """Sequence numbers of the last exchange that is over, but for the last of them, which is
+    `last_sequence` until something is sent again: nearly always there is no other."""
     last_sequence: int | None = None
     """Greatest sequence number sent for this session, or learned from the LMA; None: none yet."""
     reserved_sequence: int | None = None
@@ -110,6 +111,10 @@ class BindingUpdateListEntry:
     address_detection_due: float = inf
     wakes_at: float = inf
     """Where it stands in the calendar: never after the earliest of them."""
+
+    def is_settled(self, sequence: int) -> bool:
+        """Whether the exchange of this number is over: replies to it are merely late."""
+        return sequence in self.settled or (not self.outstanding and sequence == self.last_sequence)
 
     @property
     def may_be_advertised(self) -> bool:

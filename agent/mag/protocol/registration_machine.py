@@ -173,7 +173,7 @@ class RegistrationMachine:
     def settle(self, entry: BindingUpdateListEntry) -> None:
         """The exchange is over: nothing more of it goes out, whatever is still to come is late."""
         self._unqueue(entry)
-        entry.settled = tuple(request.sequence for request in entry.outstanding)
+        entry.settled = tuple(request.sequence for request in entry.outstanding[:-1])
         entry.outstanding = ()
 
     def arm(self, entry: BindingUpdateListEntry, deadline: float) -> None:

@@ -73,6 +73,8 @@ class UpdateSender:
         self, entry: BindingUpdateListEntry, peer: LmaPeer, outstanding: OutstandingRequest
     ) -> None:
         entry.attempts += 1
+        if not entry.outstanding and entry.last_sequence is not None:
+            entry.settled = (*entry.settled, entry.last_sequence)
         entry.last_sequence = outstanding.sequence
         kept = self._settings.max_outstanding_requests
         entry.outstanding = (*entry.outstanding, outstanding)[-kept:]
