@@ -1,7 +1,7 @@
 """What happened to each node lately: enough to explain its state, small enough to keep for all.
 
 Fed with the core's events. A binding that goes well has one remark about its registration, one
-about its forwarding and one about all its refreshes together, some 250 octets; one in trouble has
+about its forwarding and one about all its refreshes together, some 280 octets; one in trouble has
 MAX_REMARKS at most.
 """
 
