@@ -27,6 +27,7 @@ pytestmark = [
 NODE = IPv6Address("fe80::1")
 ROUTER = IPv6Address("fe80::200:5eff:fe00:5213")
 ANYBODY = IPv6Address("::")
+ANYCAST = IPv6Address("2001:db8:1:1::")
 KNOWN, UNKNOWN = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 REPORT_BEHIND_ROUTER_ALERT = bytes((58, 0, 5, 2, 0, 0, 1, 0, 143)) + bytes(27)
 
@@ -38,9 +39,12 @@ PACKETS = {
     "listener report": IPv6Packet(NODE, ROUTER, 0, REPORT_BEHIND_ROUTER_ALERT),
     "advertisement": NeighborAdvertisement(NODE, NODE, is_solicited=True).encode(ROUTER),
     "resolution": NeighborSolicitation(NODE, ROUTER, KNOWN).encode(solicited_node(ROUTER)),
+    "anycast resolution": NeighborSolicitation(NODE, ANYCAST, KNOWN).encode(
+        solicited_node(ANYCAST)
+    ),
     "claim": NeighborSolicitation(ANYBODY, NODE).encode(solicited_node(NODE)),
 }
-ALWAYS = {"router solicitation", "listener report", "advertisement", "claim"}
+ALWAYS = {"router solicitation", "listener report", "advertisement", "claim", "anycast resolution"}
 
 
 @pytest.fixture

@@ -172,6 +172,11 @@ class FakePort:
         if self._receive is not None and is_heard:
             self._receive(NodeSignal(self.interface, mac, is_router_solicitation, source))
 
+    def ask_for(self, mac: bytes, target: IPv6Address) -> None:
+        """A node asks for the link-layer address of what may be an anycast address."""
+        if self._receive is not None:
+            self._receive(NodeSignal(self.interface, mac, False, NODE_ADDRESS, solicited=target))
+
     def answer(self, mac: bytes, address: IPv6Address = NODE_ADDRESS) -> None:
         """A node answers a solicitation: that is let through, known or not."""
         if self._receive is not None:

@@ -3,7 +3,13 @@
 from ipaddress import IPv6Address
 
 import pytest
-from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+)
 
 from mag.wire.errors import BadHopLimit, BadSource, BadTarget, Truncated, WireError
 from mag.wire.neighbor_discovery_packet import encode_packet
@@ -37,6 +43,23 @@ def test_advertisement_of_scapy_is_read() -> None:
 def test_advertisement_is_what_scapy_reads() -> None:
     seen = IPv6(NeighborAdvertisement(NODE, NODE, is_solicited=True).encode(ROUTER))[ICMPv6ND_NA]
     assert (seen.R, seen.S, seen.O, seen.tgt) == (0, 1, 1, str(NODE))
+
+
+def test_advertisement_for_an_anycast_address_is_what_scapy_reads_and_comes_back() -> None:
+    """RFC 4861 §7.2.7: it does not override what others have said."""
+    advertisement = NeighborAdvertisement(
+        ROUTER,
+        IPv6Address("2001:db8:1:1::"),
+        is_solicited=True,
+        is_router=True,
+        overrides=False,
+        target_link_layer_address=MAC,
+    )
+    packet = advertisement.encode(NODE)
+    seen = IPv6(packet)[ICMPv6ND_NA]
+    assert (seen.R, seen.S, seen.O, seen.tgt) == (1, 1, 0, "2001:db8:1:1::")
+    assert seen[ICMPv6NDOptDstLLAddr].lladdr == "00:00:5e:00:52:13"
+    assert NeighborAdvertisement.decode(packet) == advertisement
 
 
 def test_claim_of_an_address_goes_to_everybody_who_might_have_it() -> None:

@@ -226,7 +226,8 @@ mag_uplink_is_plain (const mag_main_t *mm, const vlib_buffer_t *b, const ip6_hea
   int to_gateway = high == mm->gateway_high[0] | high == mm->gateway_high[1] |
 		   high == mm->gateway_high[2] | high == mm->gateway_high[3];
   int local = mag_is_link_local (&ip->dst_address) | mag_is_link_local (&ip->src_address) |
-	      (ip->dst_address.as_u64[0] == ip->src_address.as_u64[0]);
+	      (ip->dst_address.as_u64[0] == ip->src_address.as_u64[0]) |
+	      (ip->dst_address.as_u64[1] == 0);
   int options = ip->protocol == IP_PROTOCOL_IP6_HOP_BY_HOP_OPTIONS |
 		ip->protocol == IP_PROTOCOL_IP6_DESTINATION_OPTIONS;
   int wrong_sender = (binding->sw_if_index != vnet_buffer (b)->sw_if_index[VLIB_RX]) |

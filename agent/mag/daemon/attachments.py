@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from ipaddress import IPv6Address
 from typing import Final
 
 import structlog
@@ -14,11 +15,14 @@ from mag.config.model import AccessLinkSection, AttachTrigger
 from mag.config.policy_directory import UnknownIdentityError
 from mag.daemon.gateway_log import GatewayLog
 from mag.daemon.pump import Pump
+from mag.protocol.anycast_address import is_anycast_address
 from mag.protocol.attachment import Attachment, HandoffHint
+from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import RefusalReason
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.services.access_link import AccessLinkPort
+from mag.services.anycast_answer import anycast_answer
 from mag.services.event_log import Facts, Level, LogEntry, text_of_mn_id
 from mag.services.gateway_control import ControlError
 from mag.services.node_signal import NodeSignal
@@ -103,6 +107,8 @@ class Attachments:
         self._heard(entry.binding_id, signal)
         if signal.is_router_solicitation:
             self._core.router_solicited(entry.binding_id, now, source=signal.source)
+        if signal.solicited is not None:
+            self._answer_for_anycast(entry, signal.source, signal.solicited)
         self._pump.wake()
 
     async def attach(
@@ -255,6 +261,19 @@ class Attachments:
         if link.mn_id is not None:
             return link.mn_id.encode()
         return await self._policy.identify(mn_link_layer_address)
+
+    def _answer_for_anycast(
+        self, entry: BindingUpdateListEntry, asker: IPv6Address, target: IPv6Address
+    ) -> None:
+        if entry.is_forwarding and is_anycast_address(target, entry.home_network_prefixes):
+            settings, node = self._core.settings, entry.attachment.mn_link_layer_id
+            answer = anycast_answer(
+                asker,
+                target,
+                source=settings.source_towards(entry.gateway_link_local_address),
+                link_layer_address=settings.link_layer_address_towards(node),
+            )
+            self._ports[entry.attachment.access_interface].send(answer, node)
 
     def _heard(self, binding_id: int, signal: NodeSignal) -> None:
         now = self._pump.now()

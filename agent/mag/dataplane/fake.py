@@ -35,6 +35,7 @@ from mag.dataplane.verdict import (
     Tunnelled,
     Verdict,
 )
+from mag.protocol.anycast_address import is_anycast_address
 
 OUTER_HOP_LIMIT: Final = 64
 
@@ -106,6 +107,8 @@ class FakeDataplane:
             or node.mn_link_layer_address != link_layer_source
         ):
             return self._drop("unknown_source")
+        if is_anycast_address(packet.destination, node.home_network_prefixes):
+            return HandedToGateway()
         self._count(node, uplink_octets=packet.octets)
         if (neighbor := self._local_destination(node, packet)) is not None:
             return self._deliver(neighbor, packet)

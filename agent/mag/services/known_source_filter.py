@@ -2,9 +2,10 @@
 
 Python must see the first frame of a node that shows up, but never the traffic of nodes that have
 service. Of these it sees Router Solicitations, answers to our own questions (Neighbor
-Advertisements, multicast listener reports) and claims of an address (Neighbor Solicitations from
-`::`). A classic filter cannot hold a set that changes, so this is an eBPF socket filter with a
-hash map; it needs CAP_BPF (or CAP_SYS_ADMIN) once, when it is made.
+Advertisements, multicast listener reports), claims of an address (Neighbor Solicitations from
+`::`) and questions for what may be a Subnet-Router anycast address. A classic filter cannot hold a
+set that changes, so this is an eBPF socket filter with a hash map; it needs CAP_BPF (or
+CAP_SYS_ADMIN) once, when it is made.
 """
 
 import contextlib
@@ -40,6 +41,7 @@ _IPV6_SOURCE_OFFSET: Final = 8
 _IPV6_ADDRESS_OCTETS: Final = 16
 _FIRST_OCTET_BEHIND_IPV6: Final = 40
 _FIRST_OCTET_BEHIND_OPTIONS: Final = 40 + 8
+_TARGET_INTERFACE_ID_OFFSET: Final = 40 + 8 + 8
 """Offsets in the packet."""
 _HOP_BY_HOP_OPTIONS: Final = 0
 _ICMPV6: Final = 58
@@ -158,7 +160,13 @@ def _assemble(map_fd: int, pass_unknown_sources: bool, has_ethernet_header: bool
     program.jump_unless(NEIGHBOR_SOLICITATION, to="traffic")
     for word in range(_IPV6_SOURCE_OFFSET, _IPV6_SOURCE_OFFSET + _IPV6_ADDRESS_OCTETS, 4):
         program.load_word(word)
-        program.jump_unless(0, to="traffic")  # only who claims an address sends from ::
+        program.jump_unless(0, to="question")  # only who claims an address sends from ::
+    program.jump(to="pass")
+
+    program.label("question")
+    for word in range(_TARGET_INTERFACE_ID_OFFSET, _TARGET_INTERFACE_ID_OFFSET + 8, 4):
+        program.load_word(word)
+        program.jump_unless(0, to="traffic")
     program.jump(to="pass")
 
     program.label("traffic")

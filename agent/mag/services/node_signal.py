@@ -30,6 +30,8 @@ class NodeSignal:
     """Of the packet; `::` while the node has no address."""
     claimed: IPv6Address | None = None
     """An address that the node says it has or is about to take (RFC 4861 §4.4, RFC 4862 §5.4)."""
+    solicited: IPv6Address | None = None
+    """An address whose link-layer address the node asks for (RFC 4861 §4.3)."""
 
 
 def read_signal(interface: str, mn_link_layer_address: bytes, packet: bytes) -> NodeSignal:
@@ -40,12 +42,15 @@ def read_signal(interface: str, mn_link_layer_address: bytes, packet: bytes) -> 
     if len(packet) < _HEADER_OCTETS:
         raise Truncated(f"{len(packet)} octets of IPv6")
     icmpv6_type = _icmpv6_type(packet)
-    claimed = None
+    claimed = solicited = None
     if icmpv6_type == ROUTER_SOLICITATION:
         RouterSolicitation.decode(packet)
     elif icmpv6_type == NEIGHBOR_SOLICITATION:
         solicitation = NeighborSolicitation.decode(packet)
-        claimed = solicitation.target if solicitation.is_claim else None
+        if solicitation.is_claim:
+            claimed = solicitation.target
+        else:
+            solicited = solicitation.target
     elif icmpv6_type == NEIGHBOR_ADVERTISEMENT:
         claimed = NeighborAdvertisement.decode(packet).target
     return NodeSignal(
@@ -54,6 +59,7 @@ def read_signal(interface: str, mn_link_layer_address: bytes, packet: bytes) -> 
         icmpv6_type == ROUTER_SOLICITATION,
         IPv6Address(packet[_SOURCE]),
         claimed,
+        solicited,
     )
 
 

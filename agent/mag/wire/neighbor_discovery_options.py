@@ -20,13 +20,11 @@ _AUTONOMOUS: Final = 0x40
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLinkLayerAddressOption:
-    """The sender's link-layer address (RFC 4861 §4.6.1)."""
-
+class _LinkLayerAddressOption:
     address: bytes
     """Six octets on Ethernet; other links pad theirs to fill the option."""
 
-    TYPE: ClassVar[int] = 1
+    TYPE: ClassVar[int]
 
     @classmethod
     def decode(cls, octets: bytes) -> Self:
@@ -37,6 +35,18 @@ class SourceLinkLayerAddressOption:
         if rest or not units:
             raise ValueError(f"a link-layer address of {len(self.address)} octets fills no option")
         return _HEADER.pack(self.TYPE, units) + self.address
+
+
+class SourceLinkLayerAddressOption(_LinkLayerAddressOption):
+    """The sender's link-layer address (RFC 4861 §4.6.1)."""
+
+    TYPE = 1
+
+
+class TargetLinkLayerAddressOption(_LinkLayerAddressOption):
+    """The target's link-layer address (RFC 4861 §4.6.1)."""
+
+    TYPE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +140,18 @@ class RecursiveDnsServers:
 
 
 NeighborDiscoveryOption = (
-    SourceLinkLayerAddressOption | PrefixInformation | MtuOption | RecursiveDnsServers
+    SourceLinkLayerAddressOption
+    | TargetLinkLayerAddressOption
+    | PrefixInformation
+    | MtuOption
+    | RecursiveDnsServers
 )
 
 _OPTION_CLASSES: Final[Mapping[int, type[NeighborDiscoveryOption]]] = {
     option_class.TYPE: option_class
     for option_class in (
         SourceLinkLayerAddressOption,
+        TargetLinkLayerAddressOption,
         PrefixInformation,
         MtuOption,
         RecursiveDnsServers,

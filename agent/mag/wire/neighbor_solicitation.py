@@ -6,7 +6,11 @@ from struct import Struct
 from typing import Final, Self
 
 from mag.wire.buffer import BadSource, BadTarget
-from mag.wire.neighbor_discovery_options import SourceLinkLayerAddressOption, decode_options
+from mag.wire.neighbor_discovery_options import (
+    SourceLinkLayerAddressOption,
+    TargetLinkLayerAddressOption,
+    decode_options,
+)
 from mag.wire.neighbor_discovery_packet import decode_packet, encode_packet
 
 NEIGHBOR_SOLICITATION: Final = 135
@@ -15,6 +19,7 @@ NEIGHBOR_ADVERTISEMENT: Final = 136
 _UNSPECIFIED: Final = IPv6Address("::")
 _SOLICITED_NODE: Final = int(IPv6Address("ff02::1:ff00:0"))
 _SOLICITED_NODE_BITS: Final = 0xFFFFFF
+_ROUTER: Final = 0x80
 _SOLICITED: Final = 0x40
 _OVERRIDE: Final = 0x20
 _LAYOUT: Final = Struct("!BBHI16s")
@@ -76,23 +81,46 @@ class NeighborAdvertisement:
     source: IPv6Address
     target: IPv6Address
     is_solicited: bool = False
+    is_router: bool = False
+    overrides: bool = True
+    """What its receivers know of the target; not for an anycast address (RFC 4861 §7.2.7)."""
+    target_link_layer_address: bytes | None = None
+    """Six octets on Ethernet."""
 
     @classmethod
     def decode(cls, packet: bytes) -> Self:
         """Read a whole IPv6 packet. Raises WireError by the rules of RFC 4861 §7.1.2."""
         ipv6 = decode_packet(packet, NEIGHBOR_ADVERTISEMENT, _LAYOUT.size)
-        decode_options(ipv6.payload[_LAYOUT.size :])
-        is_solicited = bool(ipv6.payload[4] & _SOLICITED)
-        if is_solicited and ipv6.destination.is_multicast:
+        address = next(
+            (
+                option.address
+                for option in decode_options(ipv6.payload[_LAYOUT.size :])
+                if isinstance(option, TargetLinkLayerAddressOption)
+            ),
+            None,
+        )
+        flags = ipv6.payload[4]
+        if flags & _SOLICITED and ipv6.destination.is_multicast:
             raise BadTarget("a solicited advertisement to everybody")
-        return cls(ipv6.source, _target(ipv6.payload), is_solicited)
+        return cls(
+            ipv6.source,
+            _target(ipv6.payload),
+            is_solicited=bool(flags & _SOLICITED),
+            is_router=bool(flags & _ROUTER),
+            overrides=bool(flags & _OVERRIDE),
+            target_link_layer_address=address,
+        )
 
     def encode(self, destination: IPv6Address) -> bytes:
-        """Write a whole IPv6 packet, Override set."""
-        flags = _OVERRIDE | (_SOLICITED if self.is_solicited else 0)
+        """Write a whole IPv6 packet. Raises ValueError for a link-layer address of no option."""
+        flags = (
+            self.is_router * _ROUTER | self.is_solicited * _SOLICITED | self.overrides * _OVERRIDE
+        )
         message = _LAYOUT.pack(
             NEIGHBOR_ADVERTISEMENT, 0, 0, flags << _FLAGS_SHIFT, self.target.packed
         )
+        if self.target_link_layer_address is not None:
+            message += TargetLinkLayerAddressOption(self.target_link_layer_address).encode()
         return encode_packet(message, self.source, destination)
 
 

@@ -38,6 +38,7 @@ IPV6_OCTETS = 40
 UDP_OCTETS = 8
 PACKET_TOO_BIG, TIME_EXCEEDED = 2, 3
 ECHO_REPLY = 129
+INTERFACE_ID = (1 << 64) - 1
 NEIGHBOR_SOLICITATION = 135
 LINK_MAINTENANCE = frozenset({133, 134, 135, 136, 143})
 """Not Redirect: on a link where nodes are to see nobody but the gateway none belongs."""
@@ -47,17 +48,23 @@ ENCAPSULATION_LIMIT_OPTION = b"\x04\x01\x04"
 
 
 def inner_of(packet: InnerPacket) -> Packet:
-    """The IPv6 packet: a ping to link-local and multicast destinations, else UDP."""
+    """The IPv6 packet: a ping to what may be the gateway, else UDP."""
     header = IPv6(
         src=str(packet.source),
         dst=str(packet.destination),
         hlim=packet.hop_limit,
         tc=int(packet.ecn),
     )
-    if packet.destination.is_link_local or packet.destination.is_multicast:
+    if may_be_gateway(packet.destination):
         return header / ICMPv6EchoRequest(id=7, seq=1)
     padding = b"x" * (packet.octets - IPV6_OCTETS - UDP_OCTETS)
     return header / UDP(sport=4000, dport=4001) / Raw(padding)
+
+
+def may_be_gateway(destination: IPv6Address) -> bool:
+    """Link-local, multicast, or a Subnet-Router anycast address (RFC 4291 §2.6.1)."""
+    is_anycast = int(destination) & INTERFACE_ID == 0
+    return destination.is_link_local or destination.is_multicast or is_anycast
 
 
 def tunnel_packet(

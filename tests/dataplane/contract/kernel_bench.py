@@ -89,7 +89,9 @@ class WireBench:
         self._nodes[access_interface] = link_layer_source
         frame = Ether(src=link_layer_source.hex(":"), dst=RESERVED_LINK_LAYER_ADDRESS.hex(":"))
         return self.exchange(
-            access_interface, frame / frames.inner_of(packet), is_answered=has_answer(packet)
+            access_interface,
+            frame / frames.inner_of(packet),
+            is_answered=frames.may_be_gateway(packet.destination),
         )
 
     async def from_tunnel(
@@ -166,11 +168,6 @@ class WireBench:
         if link == CORE:
             return frames.seen_on_core(frame)
         return frames.seen_on_access(link, frame)
-
-
-def has_answer(packet: InnerPacket) -> bool:
-    """Whether the gateway itself answers it: the bench pings there."""
-    return packet.destination.is_link_local or packet.destination.is_multicast
 
 
 class KernelBench(WireBench):

@@ -53,6 +53,16 @@ async def test_any_address_of_the_prefix_is_the_nodes(bench: Bench) -> None:
         assert seen.link_layer_address == ALICE.mn_link_layer_address
 
 
+@pytest.mark.requirement("LLA-01")
+async def test_packet_from_the_core_to_the_anycast_address_goes_to_the_node(bench: Bench) -> None:
+    """LLA-01: to the rest of the world the router of the prefix is the LMA, which sent it on."""
+    destination = ALICE.home_network_prefixes[0].network_address
+    packet = replace(downlink_to(ALICE), destination=destination)
+    (seen,) = await bench.from_tunnel(LMA_A, packet)
+    assert isinstance(seen, Delivered)
+    assert seen.link_layer_address == ALICE.mn_link_layer_address
+
+
 @pytest.mark.requirement("FWD-01", "BUL-08")
 async def test_prefixes_of_several_lengths_are_all_delivered(bench: Bench) -> None:
     """FWD-01: a binding has one or more prefixes."""

@@ -130,6 +130,40 @@ async def test_packet_to_the_link_reaches_the_gateway(
     assert await send_as(bench, ALICE, InnerPacket(source, destination)) == [HandedToGateway()]
 
 
+@pytest.mark.requirement("LLA-01")
+@pytest.mark.parametrize("local_routing", [False, True], ids=["through LMA", "local routing"])
+@pytest.mark.parametrize("index", range(3), ids=["64", "60", "56"])
+async def test_anycast_address_of_each_of_its_prefixes_is_the_gateway(
+    bench: Bench, index: int, local_routing: bool
+) -> None:
+    """LLA-01: the only address of a prefix that is not the node's."""
+    many = replace(ALICE, home_network_prefixes=MANY_PREFIXES, local_routing=local_routing)
+    assert list(await bench.dataplane.apply([Ensure(many, replaces=ALICE)])) == [None]
+    anycast = MANY_PREFIXES[index].network_address
+    for source in range(len(MANY_PREFIXES)):
+        packet = InnerPacket(address_of(many, source), anycast)
+        assert await send_as(bench, many, packet) == [HandedToGateway()]
+
+
+@pytest.mark.requirement("LLA-01")
+async def test_address_beside_the_anycast_address_is_not_the_gateway(bench: Bench) -> None:
+    """LLA-01: INT-14, what is not the gateway's goes into the tunnel, wherever it is."""
+    for destination in (address_of(ALICE, interface_id=1), address_of(BOB, interface_id=0)):
+        (seen,) = await send_as(bench, ALICE, InnerPacket(address_of(ALICE), destination))
+        assert isinstance(seen, Tunnelled)
+        assert seen.inner.destination == destination
+
+
+@pytest.mark.requirement("LLA-01", "FWD-09")
+async def test_anycast_address_is_the_gateway_for_its_node_only(bench: Bench) -> None:
+    """FWD-09: whoever sends as somebody else is not answered."""
+    anycast = ALICE.home_network_prefixes[0].network_address
+    wrong = replace(ALICE, mn_link_layer_address=BOB.mn_link_layer_address)
+    frame = (wrong.access_interface, wrong.mn_link_layer_address)
+    assert await bench.from_node(*frame, InnerPacket(address_of(ALICE), anycast)) == []
+    assert (await bench.dataplane.counters()).drops["unknown_source"] == 1
+
+
 @pytest.mark.requirement("FWD-11", "LR-03")
 async def test_packet_to_another_local_node_goes_into_the_tunnel(bench: Bench) -> None:
     """FWD-11, INT-14: no short cut past the LMA while local routing is off."""

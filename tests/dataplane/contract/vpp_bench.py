@@ -11,7 +11,6 @@ from dataplane.contract.kernel_bench import (
     WITNESS,
     WORLD_LINK_LAYER_ADDRESS,
     WireBench,
-    has_answer,
     in_namespace,
     silence,
 )
@@ -93,7 +92,7 @@ class VppBench(WireBench):
     async def from_node(
         self, access_interface: str, link_layer_source: bytes, packet: InnerPacket
     ) -> list[Seen]:
-        if packet.source.is_link_local and has_answer(packet):
+        if packet.source.is_link_local and frames.may_be_gateway(packet.destination):
             # VPP loses the packet that makes it resolve a neighbour; nodes resolve the gateway
             # first, which tells it their address.
             question = frames.neighbor_solicitation(

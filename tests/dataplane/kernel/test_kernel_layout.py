@@ -7,6 +7,9 @@ from ipaddress import IPv6Address
 
 import pytest
 from pyroute2 import IPRoute, netns
+from scapy.layers.inet import TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
 
 from dataplane.conftest import needs_root
 from dataplane.contract import frames
@@ -309,3 +312,30 @@ async def test_access_link_keeps_its_gateway_address_only(bound: KernelBench) ->
     assert len([row for row in link_local if "fe80::200:5eff:fe00:5213" in row]) == len(
         ACCESS_LINKS
     )
+
+
+@pytest.mark.requirement("LLA-01")
+async def test_answer_from_the_anycast_address_goes_to_the_node_that_asked(
+    bound: KernelBench,
+) -> None:
+    """LLA-01: from the address that was asked, and not through the tunnel."""
+    anycast = ALICE.home_network_prefixes[0].network_address
+    await send_as(bound, ALICE, InnerPacket(address_of(ALICE), anycast))
+    ((link, frame),) = bound.frames
+    assert (link, frame[:6]) == (ALICE.access_interface, ALICE.mn_link_layer_address)
+    assert frame[22:38] == anycast.packed
+    assert frame[38:54] == address_of(ALICE).packed
+
+
+@pytest.mark.requirement("LLA-01")
+async def test_service_of_the_host_is_not_open_at_the_anycast_address(bound: KernelBench) -> None:
+    """As at any other address of the gateway that is not of the link."""
+    anycast = ALICE.home_network_prefixes[0].network_address
+    packet = IPv6(src=str(address_of(ALICE)), dst=str(anycast)) / TCP(dport=22)
+    link_layer = Ether(
+        src=ALICE.mn_link_layer_address.hex(":"),
+        dst=ACCESS_LINKS[0].gateway_link_layer_address.hex(":"),
+    )
+    (seen,) = bound.exchange(ALICE.access_interface, link_layer / packet)
+    assert isinstance(seen, Tunnelled)
+    assert seen.inner.destination == anycast

@@ -13,7 +13,13 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import Final, NamedTuple
 
 from mag.dataplane.base import DROP_REASONS, MobileNodeForwarding
-from mag.dataplane.kernel.layout import CONGESTION_MARK, LOCAL_ROUTING_MARK, SINK_INTERFACE
+from mag.dataplane.kernel.layout import (
+    ANYCAST_MARK,
+    CONGESTION_MARK,
+    LOCAL_ROUTING_MARK,
+    SINK_INTERFACE,
+)
+from mag.protocol.anycast_address import LONGEST_WITH_ANYCAST_ADDRESS
 from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 TABLE_NAME: Final = "mag"
@@ -90,12 +96,14 @@ def _rules_by_chain(
         "bound_source": ("", ()),
         "bound_destination": ("", ()),
         "local_source": ("", ()),
+        "anycast_destination": ("", ()),
         "from_node": (
             "",
             (
                 "ip6 daddr { fe80::/10, ff00::/8 } accept",
                 "ip6 saddr fe80::/10 counter name link_local_source drop",
                 "jump local_source",
+                "jump anycast_destination",
                 "jump bound_source",
                 "counter name unknown_source drop",
             ),
@@ -173,6 +181,23 @@ def _length_rules(length: int) -> str:
         f" oifname . (ip6 daddr & {mask}) @{_DOWNLINK_SET}{length} accept\n"
         f"add rule {TABLE} local_source ip6 saddr & {mask} @{_LOCAL_ROUTING_SET}{length}"
         f" meta mark set meta mark or {LOCAL_ROUTING_MARK:#x}"
+        f"{_anycast_rules(length)}"
+    )
+
+
+def _anycast_rules(length: int) -> str:
+    """The gateway's address in each prefix is the one whose host part is zero (RFC 4291 §2.6.1)."""
+    if length > LONGEST_WITH_ANYCAST_ADDRESS:
+        return ""
+    chain, host_mask = f"anycast{length}", IPv6Network(f"::/{length}").hostmask
+    return (
+        f"\nadd chain {TABLE} {chain}\nflush chain {TABLE} {chain}\n"
+        # Not in the set, and not the reverse: an element that is found counts the packet.
+        f"add rule {TABLE} {chain}"
+        f" iifname . ether saddr . ip6 daddr != @{_UPLINK_SET}{length} return\n"
+        f"add rule {TABLE} {chain} meta mark set meta mark or {ANYCAST_MARK:#x}\n"
+        f"add rule {TABLE} anycast_destination"
+        f" ip6 daddr & {host_mask} == :: meta l4proto ipv6-icmp jump {chain}"
     )
 
 

@@ -18,7 +18,9 @@ DEFAULT_TABLE_BASE: Final = 21300
 LOCAL_TABLE: Final = 255
 KERNEL_LOCAL_PREFERENCE: Final = 0
 
-# Before `local`, so that a node's packet never reaches the gateway's own global addresses.
+# Before `local`, so that a node's packet never reaches the gateway's own global addresses; before
+# local routing, whose table has the whole prefix of the node.
+ANYCAST_PREFERENCE: Final = 6
 LOCAL_ROUTING_PREFERENCE: Final = 8
 UPLINK_PREFERENCE: Final = 10
 ENCAPSULATION_PREFERENCE: Final = 12
@@ -37,6 +39,8 @@ NEXT_HOP: Final = IPv6Address("fe80::1")
 
 LOCAL_ROUTING_MARK: Final = 0x0200_0000
 """Packet mark of what a node sends that may go to other nodes of this gateway directly."""
+ANYCAST_MARK: Final = 0x0800_0000
+"""Packet mark of ICMPv6 from a node to the Subnet-Router anycast address of its prefix."""
 NODE_FRAGMENT_MARK: Final = 0x0400_0000
 """Packet mark of fragments from nodes, which are not for us to join."""
 CONGESTION_MARK: Final = 0x0100_0000
@@ -78,6 +82,11 @@ class RoutingTables:
     def local_routing(self) -> int:
         """Home network prefixes that other nodes of this gateway may send to (RFC 5213 §6.10.3)."""
         return self.base + 3
+
+    @property
+    def anycast(self) -> int:
+        """What comes here is for the gateway itself, whatever its destination."""
+        return self.base + 4
 
     def encapsulation(self, tunnel_index: int) -> int:
         """The one encapsulating default of a tunnel."""

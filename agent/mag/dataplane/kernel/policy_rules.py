@@ -54,6 +54,7 @@ class PolicyRule:
 def access_rules(interface: str, tables: layout.RoutingTables) -> tuple[PolicyRule, ...]:
     """A node's packets: to another node if allowed, into its tunnel, to the gateway or nowhere."""
     return (
+        PolicyRule(layout.ANYCAST_PREFERENCE, tables.anycast, interface, mark=layout.ANYCAST_MARK),
         PolicyRule(
             layout.LOCAL_ROUTING_PREFERENCE,
             tables.local_routing,

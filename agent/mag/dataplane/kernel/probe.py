@@ -27,7 +27,6 @@ LIMITATIONS: Final = (
     "a node's packet that arrives with hop limit 2 ends in the tunnel entry (RFC 2473 §6.3)",
     "a tunnel packet without a binding whose inner hop limit is 1 is not dropped silently: its"
     " source gets a Time Exceeded",
-    "the Subnet-Router anycast address of home network prefixes is not answered",
 )
 WITHOUT_NFTABLES: Final = (
     "without libnftables: no check of the node's link and link-layer address",
@@ -36,6 +35,8 @@ WITHOUT_NFTABLES: Final = (
     "without libnftables: no ECN on tunnel packets (RFC 2473 §6.4, RFC 3168 §9.1)",
     "without libnftables: the outer hop limit is the inner one",
     "without libnftables: fragmented tunnel packets are lost (RFC 2473 §3.3)",
+    "without libnftables: the Subnet-Router anycast address of home network prefixes is not"
+    " answered",
 )
 WITHOUT_REASSEMBLY: Final = (
     "without nft_tproxy and nft_ct in the kernel: fragmented tunnel packets are lost"

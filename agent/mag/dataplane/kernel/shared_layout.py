@@ -12,6 +12,7 @@ from mag.dataplane.kernel.route_table import RouteTables
 from mag.dataplane.kernel.sysctl import read_setting, write_setting
 
 _SINK_LINK_LAYER_ADDRESS: Final = layout.pair_link_layer_address(0xFFFF)
+_LOOPBACK: Final = "lo"
 _HOST: Final = 0
 _ROUTER: Final = 1
 _ACCEPT_RA_AS_HOST: Final = 1
@@ -66,6 +67,7 @@ class SharedLayout:
             self._tables.decapsulation,
             self._tables.downlink,
             self._tables.local_routing,
+            self._tables.anycast,
         ):
             self._routes.clear(table)
         seg6.set_tunnel_source(seg6.UNSPECIFIED)
@@ -105,6 +107,9 @@ class SharedLayout:
         for block in (layout.LINK_LOCAL_BLOCK, layout.MULTICAST_BLOCK):
             self._routes.ensure(self._tables.uplink, block, type="throw")
         self._routes.ensure(self._tables.decapsulation, type="blackhole")
+        self._routes.ensure(
+            self._tables.anycast, type="local", oif=self._interfaces.get(_LOOPBACK).index
+        )
         # A sink and not a blackhole: what has no binding is counted on the way in (FWD-04).
         self._routes.ensure(self._tables.downlink, oif=sink.index, gateway=str(layout.NEXT_HOP))
 
