@@ -61,7 +61,8 @@ class LmaPeer:
     answered: Counter[tuple[RequestKind, int]] = field(default_factory=Counter)
     """PBAs that completed a request, by its kind and their status."""
     senders: dict[int, int] = field(default_factory=dict)
-    """By sequence number, the binding that sent it last: at most 65536."""
+    """By sequence number, the binding that sent it last, unless it has been answered: 65536 at
+    most."""
     network_errors: Counter[tuple[int, int]] = field(default_factory=Counter)
     """ICMPv6 errors that came back for what we sent it, by type and code."""
     quirks_applied: Counter[str] = field(default_factory=Counter)

@@ -127,6 +127,8 @@ class Replies:
         peer = self._peers[entry.lma_address]
         peer.last_heard_at = now
         peer.answered[kind, status] += 1
+        if peer.senders.get(outstanding.sequence) == entry.binding_id:
+            del peer.senders[outstanding.sequence]
         entry.last_status = status
         self._emit(
             ProxyBindingAcknowledgementReceived(
