@@ -360,6 +360,8 @@ int mag_mobility_table_delete (u32 table_id);
 
 /* mag_gateway_address.c */
 ip6_address_t *mag_gateway_address_list (u32 sw_if_index);
+int mag_is_anycast_address (u32 binding_index, const ip6_address_t *address);
+int mag_anycast_answer (vlib_main_t *vm, vlib_buffer_t *b, u32 binding_index, u16 *next);
 int mag_gateway_address_add (u32 sw_if_index, const ip6_address_t *address);
 int mag_gateway_address_delete (u32 sw_if_index, const ip6_address_t *address);
 void mag_gateway_address_delete_all (u32 sw_if_index);

@@ -4,7 +4,7 @@
 
    A bound node's packets count as a sign of life, and VPP's neighbor discovery, which answers only
    sources that it finds on the link, is told that this one is: no prefix of a node is configured on
-   the interface. */
+   the interface. Questions for the gateway's address in its prefix are answered here. */
 
 #include <mag/mag_uplink.h>
 
@@ -23,8 +23,11 @@ VLIB_NODE_FN (mag_uplink_multicast_ip6_node)
       mag_verdict_t v = { .error = MAG_NO_ERROR };
       v.binding_index =
 	mag_prefix_lookup (mm, mm->lengths, &ip->src_address, mag_prefix_hash (&ip->src_address));
+      u64 mac = mag_source_mac (bufs[i]);
       mag_uplink_to_gateway (vm, bufs[i], ip, &v);
-      nexts[i] = mag_packet_done (vm, node, bufs[i], ip, mag_source_mac (bufs[i]), &v);
+      if (v.outcome == MAG_OUTCOME_TO_GATEWAY && v.binding_index != ~0)
+	mag_anycast_answer (vm, bufs[i], v.binding_index, &v.next);
+      nexts[i] = mag_packet_done (vm, node, bufs[i], ip, mac, &v);
     }
   vlib_buffer_enqueue_to_next (vm, node, from, nexts, n);
   return n;
@@ -36,6 +39,5 @@ VLIB_REGISTER_NODE (mag_uplink_multicast_ip6_node) = {
   .format_trace = format_mag_trace,
   .n_errors = MAG_N_ERROR,
   .error_counters = mag_error_counters,
-  .n_next_nodes = 1,
-  .next_nodes = { [MAG_NEXT_DROP] = "ip6-drop" },
+  .sibling_of = "mag-uplink-ip6",
 };

@@ -16,20 +16,6 @@ mag_is_gateway_address (const mag_main_t *mm, const ip6_address_t *address)
   return 0;
 }
 
-/* The Subnet-Router anycast address of a prefix of the binding is the gateway (RFC 5213
- * section 6.8). */
-static int
-mag_is_anycast_address (const mag_main_t *mm, u32 binding_index, const ip6_address_t *address)
-{
-  const mag_binding_info_t *info = &mm->infos[binding_index];
-  const mag_prefix_t *prefixes = mag_binding_prefixes (info);
-
-  for (u32 i = 0; i < info->n_prefixes; i++)
-    if (prefixes[i].length < 127 && ip6_address_is_equal (&prefixes[i].address, address))
-      return 1;
-  return 0;
-}
-
 /* The binding that the packet goes straight across to, ~0 if there is none: its node is on this
    gateway and may be served without the LMA (RFC 5213 section 6.10.3). */
 static_always_inline u32
@@ -191,10 +177,12 @@ mag_uplink_slow (vlib_main_t *vm, vlib_buffer_t *b, mag_verdict_t *v)
     return 0;
   if (!mag_uplink_is_whole (vm, b, length, v))
     return 0;
-  if (mag_is_anycast_address (mm, v->binding_index, &ip->dst_address))
+  if (mag_is_anycast_address (v->binding_index, &ip->dst_address))
     {
-      vnet_buffer (b)->ip.fib_index = vec_elt (ip6_main.fib_index_by_sw_if_index, sw_if_index);
       v->outcome = MAG_OUTCOME_TO_GATEWAY;
+      if (mag_anycast_answer (vm, b, v->binding_index, &v->next))
+	return 0;
+      vnet_buffer (b)->ip.fib_index = vec_elt (ip6_main.fib_index_by_sw_if_index, sw_if_index);
       v->next = MAG_NEXT_LOCAL;
       return 0;
     }

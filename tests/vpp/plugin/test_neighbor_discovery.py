@@ -11,6 +11,7 @@ from scapy.layers.inet6 import (
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RS,
+    ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
     IPv6,
 )
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.vpp
 EVENT_INTERVAL_SECONDS = 0.11
 
 LINK_LOCAL = "fe80::ff:fe00:11"
+ANYCAST = "2001:db8:1:11::"
 
 
 def solicitation(
@@ -102,6 +104,42 @@ def test_solicitation_from_link_local_source_is_answered(gateway: Gateway) -> No
     [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
     assert packet[ICMPv6ND_NA].tgt == gateway.link_local()
     assert packet[ICMPv6ND_NA].R == 1  # RFC 4861 §7.2.5: without it the node drops its router
+
+
+@pytest.mark.requirement("LLA-01")
+@pytest.mark.parametrize(
+    ("source", "unicast"),
+    [("2001:db8:1:11::5", True), ("2001:db8:1:11::5", False), (LINK_LOCAL, False)],
+)
+def test_solicitation_for_the_anycast_address_is_answered(
+    gateway: Gateway, source: str, unicast: bool
+) -> None:
+    """LLA-01: the gateway has it, and does not override what others say (RFC 4861 §7.2.7)."""
+    gateway.bind(gateway.alice())
+    frame = solicitation(gateway, source, unicast=unicast, target=ANYCAST)
+    [packet] = gateway.send_and_expect(gateway.access, [frame], gateway.access)
+    assert (packet.dst, packet[IPv6].dst) == (ALICE_MAC, source)
+    assert (packet[IPv6].src, packet[IPv6].hlim) == (gateway.link_local(), 255)
+    answer = packet[ICMPv6ND_NA]
+    assert (answer.tgt, answer.R, answer.S, answer.O) == (ANYCAST, 1, 1, 0)
+    assert packet[ICMPv6NDOptDstLLAddr].lladdr == gateway.access.mac
+    rebuilt = IPv6(bytes(packet[IPv6]))
+    del rebuilt[ICMPv6ND_NA].cksum
+    assert IPv6(bytes(rebuilt))[ICMPv6ND_NA].cksum == answer.cksum
+
+
+@pytest.mark.requirement("LLA-01")
+@pytest.mark.parametrize("target", ["2001:db8:1:11::1", "2001:db8:1:12::"])
+@pytest.mark.parametrize("unspecified", [True, False], ids=["claim", "question"])
+def test_solicitation_for_other_addresses_of_prefixes_is_not_answered(
+    gateway: Gateway, target: str, unspecified: bool
+) -> None:
+    """LLA-01: duplicate address detection of a node never fails."""
+    alice = gateway.alice()
+    gateway.bind(alice)
+    question = solicitation(gateway, alice.address(), unicast=False, target=target)
+    frame = claim(ALICE_MAC, target) if unspecified else question
+    gateway.send_and_expect_nothing(gateway.access, [frame])
 
 
 OWN, ANOTHER = "fe80::6d61:1", "fe80::6d61:2"
