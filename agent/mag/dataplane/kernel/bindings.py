@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Network
-from typing import Final
+from typing import Any, Final
 
 from mag.dataplane.base import DataplaneError, MobileNodeForwarding
 from mag.dataplane.kernel import route_encoder
@@ -131,7 +131,7 @@ class Bindings:
             if has_filters and not _claim(unclaimed, record):
                 record = replace(record, mn_link_layer_address=b"")
             records[binding_id] = record
-        return FoundBindings(
+        whole = FoundBindings(
             records=records,
             leftover_messages=[
                 *self._stray_uplink(uplink, {route.prefix for route in downlink}),
@@ -142,6 +142,10 @@ class Bindings:
                 Element(name, key) for name, keys in unclaimed.items() for key in keys
             ],
         )
+        let_go(uplink, local, neighbors)
+        while downlink:
+            downlink.pop()
+        return whole
 
     def remove_leftovers(self, found: FoundBindings) -> None:
         """Delete what belongs to no record; what is gone meanwhile is no error."""
@@ -181,6 +185,13 @@ class Bindings:
                     access_ifindex=route.ifindex,
                     remove=True,
                 )
+
+
+def let_go(*read: dict[Any, Any]) -> None:
+    """Forget what was read one by one: all at once no other thread would get its turn so long."""
+    for each in read:
+        while each:
+            each.popitem()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ USUAL_PREFIX_LENGTH: Final = 64
 class FilterListing:
     """The table as it is."""
 
-    elements: Mapping[str, Mapping[bytes, FoundElement]]
+    elements: dict[str, dict[bytes, FoundElement]]
     """By set and key."""
     drops: Mapping[str, int]
 

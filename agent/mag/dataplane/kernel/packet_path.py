@@ -25,7 +25,7 @@ from mag.dataplane.base import (
 from mag.dataplane.kernel import filter_table, layout, probe
 from mag.dataplane.kernel.access_interface import AccessInterfaces
 from mag.dataplane.kernel.binding_batch import Devices
-from mag.dataplane.kernel.bindings import Bindings, FoundBindings
+from mag.dataplane.kernel.bindings import Bindings, FoundBindings, let_go
 from mag.dataplane.kernel.disturbances import DisturbanceMonitor
 from mag.dataplane.kernel.filter_sets import FilterListing, FilterSets
 from mag.dataplane.kernel.filter_table import Element
@@ -161,6 +161,7 @@ class KernelPacketPath:
             for lma, found in self._known_tunnels.items()
         }
         found = self._bindings.present(self._devices(), listing.elements, self._known_bindings)
+        let_go(*listing.elements.values())
         self._known_bindings = dict(found.records)
         addresses = self._addresses.present(
             {self._known_interfaces[name]: name for name in access_links}
