@@ -23,8 +23,9 @@ from mag.lab.scenarios.with_traffic import traffic_steps, traffic_verdicts
 from mag.lab.world import topology
 from mag.lab.world.reachability import advertised_within_s
 
-_ANSWER_DELAY_S: Final = 0.2
-"""Enough to be killed meanwhile, and less than it takes to be back."""
+_ANSWER_DELAY_S: Final = 0.8
+"""Enough to be killed meanwhile on a busy machine too, and less than the gateway's patience before
+it asks again (INITIAL_BINDACK_TIMEOUT)."""
 _TIMEOUT_S: Final = 10.0
 _QUIET_S: Final = 1.0
 _SEQUENCE_NUMBERS: Final = 1 << 16
