@@ -96,8 +96,16 @@ class _Restart:
 
     async def kill_and_start(self) -> Told:
         """Until the next agent serves everybody; StepFailed if it touched anything."""
+        await self.kill()
+        return await self.start()
+
+    async def kill(self) -> None:
+        """SIGKILL."""
         self._killed_at = time.time()
         await self.lab.kill_gateway(self.gateway)
+
+    async def start(self) -> Told:
+        """The next agent; see kill_and_start."""
         await self.lab.start_gateway_again(self.gateway)
         await self._until_served()
         away_ms = (time.time() - self._killed_at) * 1000
@@ -163,11 +171,10 @@ async def _amid_registration(restart: _Restart, node: topology.MobileNode) -> To
     """The node switches on; its agent dies after the LMA has accepted and before it is told."""
     lab = restart.lab
     since = time.time()
-    await _delay_answer(lab, node)
+    await _hold_answers_back(lab, node)
     await lab.links.switch_on(node.name)
-    await _until_outstanding(lab, node, "binding_registered", since)
-    before = await _session(lab, node)
-    await restart.kill_and_start()
+    before = await _killed_before_the_answer(restart, node, "binding_registered", since)
+    await restart.start()
     after = await _asked_again(lab, node, before)
     return Told(
         f"agent of {restart.gateway} killed between the LMA's decision on {node.name} and its "
@@ -183,12 +190,11 @@ async def _amid_handover(
     lab = restart.lab
     since = time.time()
     view = await lab.links.view_of(node.name)
-    await _delay_answer(lab, node)
+    await _hold_answers_back(lab, node)
     await lab.links.move_radio(node.name, new.cell)
     await report_as_access_points_do(lab, node, old, new)
-    await _until_outstanding(lab, node, "binding_moved", since)
-    before = await _session(lab, node)
-    await restart.kill_and_start()
+    before = await _killed_before_the_answer(restart, node, "binding_moved", since)
+    await restart.start()
     after = await _asked_again(lab, node, before)
     await until_echo(lab, node, _TIMEOUT_S)
     now = await lab.links.view_of(node.name)
@@ -202,17 +208,22 @@ async def _amid_handover(
     )
 
 
-async def _delay_answer(lab: RunningLab, node: topology.MobileNode) -> None:
+async def _hold_answers_back(lab: RunningLab, node: topology.MobileNode) -> None:
+    """All of them: a node that is heard before it is reported is registered twice."""
     meant = Where(mn_id=node.mn_id.encode(), kind=MessageKind.REGISTRATION)
-    await lab.anchor.misbehave(Fault(Delay(_ANSWER_DELAY_S), meant, times=1))
+    await lab.anchor.misbehave(Fault(Delay(_ANSWER_DELAY_S), meant))
 
 
-async def _until_outstanding(
-    lab: RunningLab, node: topology.MobileNode, decision: str, since: float
-) -> None:
-    """The LMA has decided, and its answer is held back."""
+async def _killed_before_the_answer(
+    restart: _Restart, node: topology.MobileNode, decision: str, since: float
+) -> dict[str, Any]:
+    """Kill the agent when the LMA has decided; the session that the next agent goes on with."""
+    lab = restart.lab
     for name in (decision, "fault_applied"):
         await lab.said(topology.LOCAL_MOBILITY_ANCHOR, name, node.mn_id, since, _TIMEOUT_S)
+    await restart.kill()
+    await lab.anchor.relent()
+    return await _session(lab, node)
 
 
 async def _session(lab: RunningLab, node: topology.MobileNode) -> dict[str, Any]:
