@@ -438,6 +438,15 @@ def test_prefixes_may_live_as_long_as_the_binding(lma: FakeLma) -> None:
     assert after_refreshes == [(30.1, 59), (60.1, 59), (90.1, 59)]
 
 
+@pytest.mark.requirement("HNE-08")
+def test_prefixes_of_a_binding_that_is_over_live_no_longer() -> None:
+    """A loop that was held up advertises late: lifetimes never become negative."""
+    schedule = AdvertisementSchedule(
+        RouterAdvertisementSettings(prefixes_live_with_binding=True), random.Random(1)
+    )
+    assert schedule.prefix_lifetimes_s(profile(), -2.0) == (0, 0)
+
+
 @pytest.mark.requirement("ND-04")
 def test_solicited_advertisements_are_spread_over_half_a_second() -> None:
     """RFC 4861 §6.2.6: MAX_RA_DELAY_TIME is 0.5 s."""

@@ -158,10 +158,9 @@ class AccessLinkSection(Section):
             raise refusal("has no effect without single_node")
         return value
 
-    @property
-    def has_link_layer_addresses(self) -> bool:
-        """Whether frames say who sent them."""
-        return self.mn_id is None
+    def gateway_link_layer_address(self, fixed: bytes) -> bytes:
+        """The gateway's on this link. fixed: that of all links which have such addresses."""
+        return fixed if self.mn_id is None else NO_LINK_LAYER_ADDRESS
 
     def may_have(self, mn_id: bytes | None, link_layer_address: bytes) -> bool:
         """Whether that node, or one that nobody knows, can be on the link with that address."""

@@ -9,7 +9,6 @@ from mag.services.link_monitor import watch_links
 from mag.services.mobility_transport import RawSocketTransport
 from mag.services.policy_store import ConfiguredPolicyStore
 from mag.services.vpp_adapters import VppAdapters, VppSettings
-from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 
 def assemble(configuration: Configuration) -> Adapters:
@@ -26,9 +25,7 @@ def _on_the_kernel(configuration: Configuration) -> Adapters:
     def port(interface: str, link: AccessLinkSection) -> PacketSocketPort:
         return PacketSocketPort(
             interface,
-            gateway_link_layer_address=gateway_address
-            if link.has_link_layer_addresses
-            else NO_LINK_LAYER_ADDRESS,
+            gateway_link_layer_address=link.gateway_link_layer_address(gateway_address),
             pass_unknown_sources=link.hears_unknown_sources,
         )
 

@@ -63,10 +63,7 @@ from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration import LossReason
 from mag.protocol.stored_state import StoredState
 from mag.services.access_link import AccessLinkPort
-from mag.services.event_log import (
-    Level,
-    LogEntry,
-)
+from mag.services.event_log import Level, LogEntry
 from mag.services.journal.base import Journal, NoJournal
 from mag.services.link_monitor import LinkState
 from mag.services.log_setup import EntryWriter, write_by_structlog
@@ -75,7 +72,6 @@ from mag.services.mobility_transport import MobilityTransport
 from mag.services.policy_store import PolicyStore
 from mag.services.system_clock import ClockReading, read_system_clock
 from mag.steps import in_steps
-from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,9 +374,7 @@ class Gateway:
         return AccessLink(
             interface,
             settings.access_link_local_address,
-            settings.fixed_mag_link_layer_address
-            if section.has_link_layer_addresses
-            else NO_LINK_LAYER_ADDRESS,
+            section.gateway_link_layer_address(settings.fixed_mag_link_layer_address),
         )
 
     def forget_link(self, interface: str) -> None:

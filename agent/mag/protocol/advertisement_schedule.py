@@ -37,7 +37,7 @@ class AdvertisementSchedule:
         if valid_s is None:
             valid_s = self._settings.valid_lifetime_s
         if self.prefixes_live_with_binding:
-            valid_s = min(valid_s, int(binding_left_s))
+            valid_s = min(valid_s, max(0, int(binding_left_s)))
         return valid_s, min(valid_s, self._settings.preferred_lifetime_s)
 
     def until_next_s(self, already_sent: int) -> float:
