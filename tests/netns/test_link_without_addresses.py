@@ -33,6 +33,8 @@ LINK = "{mn_id: mn1@example.net, access_technology_type: ppp}"
 CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 ECHO = bytes((ECHO_REQUEST, 0, 0, 0)) + bytes(4)
 NOBODYS = IPv6Address("2001:db8:bad::1")
+OTHER_PREFIX = IPv6Address("2001:db8:ffff::")
+"""An address with host part zero that is not the gateway's."""
 
 
 @pytest.fixture
@@ -116,6 +118,35 @@ def test_source_that_is_not_the_nodes_goes_nowhere(gateway: GatewayProcess) -> N
     gateway.in_world(spoof)
     drops = lambda: gateway.counters()["dataplane"]["drops"]["unknown_source"]  # noqa: E731
     wait_for(drops, "the packet is dropped and counted")
+
+
+@pytest.mark.requirement("CFG-09", "LLA-01")
+def test_anycast_address_of_its_prefix_is_the_gateways_and_no_other(
+    gateway: GatewayProcess,
+) -> None:
+    prefix = switch_on(gateway).prefixes[0].prefix
+    node = address_in(gateway, prefix)
+    wait_for(gateway.kernel_nodes_router, "the node has a default router")
+    with gateway.world_socket("core") as core:
+        gateway.in_world(lambda: send_echo(OTHER_PREFIX))
+        while True:
+            outer = IPv6Packet.decode(EthernetFrame.decode(core.recv(2048)).payload)
+            if outer.next_header == IP_PROTOCOL_IPV6:
+                inner = IPv6Packet.decode(outer.payload)
+                break
+    assert (inner.source, inner.destination) == (node, OTHER_PREFIX)
+    with gateway.world_socket("access") as link:
+        gateway.in_world(lambda: send_echo(prefix.network_address))
+        while True:
+            packet = link.recv(2048)
+            if packet[6] == IP_PROTOCOL_ICMPV6 and packet[40] == ECHO_REPLY:
+                break
+    assert IPv6Packet.decode(packet).source == prefix.network_address
+
+
+def send_echo(destination: IPv6Address) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as icmp:
+        icmp.sendto(ECHO, (str(destination), 0))
 
 
 @pytest.mark.requirement("CFG-09", "SEQ-04")

@@ -195,6 +195,9 @@ def _anycast_rules(length: int) -> str:
         # Not in the set, and not the reverse: an element that is found counts the packet.
         f"add rule {TABLE} {chain}"
         f" iifname . ether saddr . ip6 daddr != @{_UPLINK_SET}{length} return\n"
+        # A frame without addresses gets past that rule, whatever it is for.
+        f"add rule {TABLE} {chain} meta iiftype != ether"
+        f" iifname . ip6 daddr != @{_PEER_SET}{length} return\n"
         f"add rule {TABLE} {chain} meta mark set meta mark or {ANYCAST_MARK:#x}\n"
         f"add rule {TABLE} anycast_destination"
         f" ip6 daddr & {host_mask} == :: meta l4proto ipv6-icmp jump {chain}"
