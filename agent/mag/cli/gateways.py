@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, NoReturn, TypeVar
 
@@ -10,6 +9,7 @@ import typer
 
 from mag.cli.exit_codes import FAILED
 from mag.config.model import AdminSection
+from mag.frozen import frozen
 from mag.lab.held import find_held_lab
 from mag.services.admin_client import AdminClient, AdminError
 
@@ -26,7 +26,7 @@ GatewayOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatewayAddress:
     """A gateway that a command can talk to."""
 

@@ -5,7 +5,6 @@ not convert, so that one run tells of these faults beside those of single values
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain
@@ -17,6 +16,7 @@ from mag.config.addresses import (
     link_layer_address,
 )
 from mag.config.messages import Fault, Location, dotted
+from mag.frozen import frozen
 from mag.protocol.settings import IPV6_HEADER_OCTETS, MINIMUM_IPV6_MTU
 from mag.wire.ethernet import format_link_layer_address
 
@@ -146,7 +146,7 @@ def _interface_addresses(tree: Mapping[str, Any]) -> Iterator[tuple[Location, An
         yield (*location, "[key]"), location[-1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Claim:
     """A range of addresses and who wants it."""
 

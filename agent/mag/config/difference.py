@@ -1,7 +1,6 @@
 """Two configurations compared, object by object and key by key."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +9,7 @@ from mag.config.model import Configuration
 from mag.config.plain import plain, plain_value
 from mag.config.reloading import obstacle
 from mag.config.section import Section
+from mag.frozen import frozen
 
 
 class ChangeKind(StrEnum):
@@ -20,7 +20,7 @@ class ChangeKind(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """One difference; values are those of JSON."""
 

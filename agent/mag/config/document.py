@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mag.config.messages import Location
+from mag.frozen import frozen
 
 Plain: TypeAlias = "str | list[Plain] | dict[str, Plain] | None"
 """What YAML values are before the model converts them: every scalar is text."""
@@ -48,7 +49,7 @@ class Node:
         return node, True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextFault:
     """Something wrong with the text itself."""
 
@@ -57,7 +58,7 @@ class TextFault:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """What a text holds."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mag.frozen import frozen
+
 Location = tuple[str | int, ...]
 """Where something stands in the configuration: keys and list positions from the root."""
 
@@ -13,7 +15,7 @@ def dotted(location: Location) -> str:
     return "".join(steps).removeprefix(".")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One thing wrong with the values, wherever they came from."""
 

@@ -6,7 +6,6 @@ pydantic's `json` mode it turns back into what an operator would write.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -28,6 +27,7 @@ from mag.config.addresses import (
     link_local_address_or_none,
 )
 from mag.config.refusal import refusal, shown
+from mag.frozen import frozen
 from mag.protocol.policy_profile import MAX_MN_ID_OCTETS
 from mag.protocol.settings import LIFETIME_UNIT_S, MAX_LIFETIME_S
 from mag.wire.ethernet import ADDRESS_OCTETS, format_link_layer_address
@@ -48,7 +48,7 @@ _INTERFACE: Final = re.compile(r"[^\s\x00-\x1f\x7f]+")
 _FILE_MODE: Final = re.compile(r"(?:0o?)?([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expected:
     """Annotation: whatever pydantic has against a value, say `must be <words>`."""
 
@@ -68,7 +68,7 @@ class Expected:
             raise refusal(f"must be {self.words}, not {shown(value)}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Between:
     """Annotation of int and float: the value lies between two bounds, both allowed."""
 

@@ -1,12 +1,12 @@
 """Why the node of a binding has or has not service: causes in order, of which the first holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from mag.daemon.explanation import Explanation, Reason, duration
 from mag.daemon.histories import Remark, What
+from mag.frozen import frozen
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.lma_peer import LmaPeer, PeerState
 from mag.protocol.registration import RegistrationState
@@ -14,7 +14,7 @@ from mag.services.event_log import text_of_mn_id
 from mag.wire.iana import BindingStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """What bears on one binding."""
 
@@ -73,7 +73,7 @@ class _Frame(Enum):
     LEAVING = "is leaving: {}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Cause:
     """Something that decides about service."""
 

@@ -1,11 +1,11 @@
 """Why a node has or has not service, in one sentence and with a reason that programs can read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from mag.daemon.histories import Departure, Refusal
+from mag.frozen import frozen
 from mag.protocol.registration import LossReason
 from mag.services.event_log import text_of_mn_id
 
@@ -46,7 +46,7 @@ class Reason(StrEnum):
     PREFIX_NOT_BOUND = "prefix_not_bound"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explanation:
     """One answer."""
 

@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from ipaddress import IPv6Address
 from typing import Any, get_args
@@ -43,6 +43,7 @@ from mag.dataplane.base import (
     MobileNodeForwarding,
 )
 from mag.dataplane.reconciler import Outcome, Reconciler
+from mag.frozen import frozen
 from mag.protocol.events import (
     AdvertisePrefixes,
     Binding,
@@ -74,7 +75,7 @@ from mag.services.system_clock import ClockReading, read_system_clock
 from mag.steps import in_steps
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adapters:
     """The outer world of one gateway."""
 

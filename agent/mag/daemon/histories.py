@@ -6,10 +6,10 @@ MAX_REMARKS at most.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeVar
 
+from mag.frozen import frozen
 from mag.protocol.events import (
     Binding,
     BindingEstablished,
@@ -48,7 +48,7 @@ class What(StrEnum):
     """The packet path confirmed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remark:
     """Something that happened, once or several times in a row."""
 
@@ -61,7 +61,7 @@ class Remark:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Departure:
     """A binding that has ended."""
 
@@ -72,7 +72,7 @@ class Departure:
     remarks: tuple[Remark, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """A node that was heard and got no binding."""
 

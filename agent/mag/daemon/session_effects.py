@@ -1,11 +1,12 @@
 """What another configuration would do to each session: a reload plans it, then does it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from ipaddress import IPv6Address
 
 from mag.config.model import Configuration
+from mag.frozen import frozen
 from mag.protocol.attachment import Attachment
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.policy_profile import PolicyProfile
@@ -31,7 +32,7 @@ class Effect(StrEnum):
     """The node gets a Router Advertisement with other values."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionEffects:
     """One session and everything that a change means to it."""
 

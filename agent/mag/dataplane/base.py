@@ -5,10 +5,12 @@ tells what is there, and counts. Records are values: two equal records mean the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Protocol
+
+from mag.frozen import frozen
 
 
 class DataplaneError(Exception):
@@ -22,7 +24,7 @@ class DataplaneError(Exception):
         super().__init__(f"{operation}{f' {target}' if target else ''}: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LmaTunnel:
     """An IPv6-in-IPv6 tunnel (RFC 2473) shared by all bindings with one LMA; keyed by it."""
 
@@ -37,7 +39,7 @@ class LmaTunnel:
         return self.lma_address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessLink:
     """An interface that mobile nodes attach to; keyed by its name."""
 
@@ -54,7 +56,7 @@ class AccessLink:
         return self.interface
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatewayAddress:
     """A link-local address that the gateway has towards nodes of one access link, beside the
     link's own: neighbour discovery answers for it (RFC 5213 §6.8). Keyed by both."""
@@ -68,7 +70,7 @@ class GatewayAddress:
         return self.access_interface, self.address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MobileNodeForwarding:
     """Forwarding for one binding, both directions; keyed by the agent's binding id."""
 
@@ -93,7 +95,7 @@ class MobileNodeForwarding:
 Record = LmaTunnel | AccessLink | GatewayAddress | MobileNodeForwarding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForwardingState:
     """Everything of ours in a packet path, wanted or found, keyed by each record's key."""
 
@@ -105,14 +107,14 @@ class ForwardingState:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remove:
     """Take one object away; that it is gone already is success."""
 
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ensure:
     """Make one object be there as the record says; that it is there and equal is success.
 
@@ -126,7 +128,7 @@ class Ensure:
 Operation = Remove | Ensure
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingCounters:
     """Packets and octets (inner, with the IPv6 header) since the binding's forwarding began."""
 
@@ -136,7 +138,7 @@ class BindingCounters:
     downlink_octets: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataplaneCounters:
     """A snapshot of every counter of ours."""
 
@@ -157,7 +159,7 @@ DROP_REASONS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataplaneStatus:
     """What an operator sees of the packet path."""
 

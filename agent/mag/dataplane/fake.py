@@ -6,7 +6,7 @@ For tests of everything above the packet path, and the reference of what the oth
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
@@ -35,12 +35,13 @@ from mag.dataplane.verdict import (
     Tunnelled,
     Verdict,
 )
+from mag.frozen import frozen
 from mag.protocol.anycast_address import is_anycast_address
 
 OUTER_HOP_LIMIT: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Fault:
     reason: str
     is_applied: bool

@@ -1,8 +1,9 @@
 """Where a packet comes out: the words in which packet paths are compared and tested."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
+
+from mag.frozen import frozen
 
 
 class Ecn(IntEnum):
@@ -14,7 +15,7 @@ class Ecn(IntEnum):
     CE = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InnerPacket:
     """What of a node's or correspondent's IPv6 packet matters for forwarding."""
 
@@ -26,7 +27,7 @@ class InnerPacket:
     """With the IPv6 header."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tunnelled:
     """Out to the core in a tunnel header; `inner` as it is behind that header."""
 
@@ -37,7 +38,7 @@ class Tunnelled:
     inner: InnerPacket
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivered:
     """Out to a node, without a tunnel header."""
 
@@ -46,26 +47,26 @@ class Delivered:
     packet: InnerPacket
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HandedToGateway:
     """For the gateway itself: neighbour discovery, MLD, DHCP, ping to its link-local address."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dropped:
     """Silently; counted under `reason`, one of DROP_REASONS."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PacketTooBig:
     """Not forwarded; the sender is told the largest size that fits (RFC 2473 §7.1)."""
 
     mtu_octets: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimeExceeded:
     """Not forwarded; the sender is told that the hop limit ended here."""
 

@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
 
+from mag.frozen import frozen
 from mag.lab.errors import LabError
 from mag.lab.world.node_process import NodeProcess
 from mag.services.admin_client import AdminClient, AdminError
@@ -14,7 +14,7 @@ _QUIET_S = 3600.0
 """The LMA may have nothing to say for as long as a lab is held."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabEvent:
     """One thing that happened somewhere."""
 

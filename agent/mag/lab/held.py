@@ -15,10 +15,10 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from mag.frozen import frozen
 from mag.lab.errors import LabError
 from mag.lab.world import linux_calls, topology
 from mag.lab.world.private_namespaces import GATEWAY_RUN_DIRECTORY, NETWORK_NAMESPACES
@@ -31,7 +31,7 @@ _COMMAND_NOT_EXECUTABLE: Final = 126
 _COMMAND_NOT_FOUND: Final = 127
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeldLab:
     """A lab that waits for its end."""
 

@@ -1,8 +1,9 @@
 """What `mag lab` can be asked for."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from mag.frozen import frozen
 
 
 class Scenario(StrEnum):
@@ -27,7 +28,7 @@ class PacketPath(StrEnum):
     VPP = "vpp"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabOptions:
     """One run of the lab."""
 

@@ -1,15 +1,16 @@
 """How the domain of one scenario differs from the usual one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address
 from typing import Any, Final
 
+from mag.frozen import frozen
 from mag.lab.world import topology
 from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabPlan:
     """What a scenario wants of the lab before it is built."""
 

@@ -6,11 +6,11 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from rich.console import Console
 
+from mag.frozen import frozen
 from mag.lab.document import is_ok, lab_document
 from mag.lab.held import answer_seekers
 from mag.lab.packet_path.base import GatewayPacketPath
@@ -23,7 +23,7 @@ from mag.lab.world import topology
 ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LabName:
     """The lab's name and the socket that holds it."""
 

@@ -1,10 +1,10 @@
 """Judging a Proxy Binding Acknowledgement against what was asked (RFC 5213 §6.9.1.2)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
+from mag.frozen import frozen
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.events import DiscardReason
 from mag.protocol.lma_settings import LmaQuirks
@@ -33,7 +33,7 @@ CHANGED: Final = "changed"
 _SUBNET_ROUTER_ANYCAST: Final = IPv6Address("fe80::")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """What an accepting PBA gives, held against what may be taken from it."""
 

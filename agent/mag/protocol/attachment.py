@@ -1,8 +1,8 @@
 """What an access link says of a mobile node that appeared on it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from mag.frozen import frozen
 from mag.wire.iana import AccessTechnologyType
 
 
@@ -18,7 +18,7 @@ class HandoffHint(StrEnum):
     BETWEEN_GATEWAYS = "between_gateways"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attachment:
     """A mobile node's interface on one of our access links."""
 

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address, IPv6Network
 from math import inf
 from typing import Final
 
+from mag.frozen import frozen
 from mag.protocol.attachment import Attachment
 from mag.protocol.hold import Hold
 from mag.protocol.policy_profile import PolicyProfile
@@ -19,7 +20,7 @@ UNKNOWN_LINK_LAYER_ID = bytes(2)
 _UNKNOWN_ADDRESS: Final = IPv6Address("::")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dismissal:
     """The end of a binding that an operator has brought about."""
 

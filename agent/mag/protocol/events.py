@@ -1,10 +1,10 @@
 """Everything the core says; values only, so an event still holds when it is read later."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final, NamedTuple
 
+from mag.frozen import frozen
 from mag.protocol.policy_profile import AddressConfiguration
 from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.request import RequestKind
@@ -63,7 +63,7 @@ class RefusalReason(StrEnum):
     """The LMA has refused the node as such; an operator has to lift that."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProxyBindingUpdateSent:
     """A PBU is on its way."""
 
@@ -74,7 +74,7 @@ class ProxyBindingUpdateSent:
     """1 for the first, more for retransmissions."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProxyBindingAcknowledgementReceived:
     """A PBA completed the outstanding request."""
 
@@ -85,7 +85,7 @@ class ProxyBindingAcknowledgementReceived:
     """From the PBU that it answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingEstablished:
     """The LMA accepted the initial registration."""
 
@@ -95,7 +95,7 @@ class BindingEstablished:
     """Since the attach event."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingRefreshed:
     """The LMA extended the binding."""
 
@@ -103,7 +103,7 @@ class BindingRefreshed:
     lifetime_s: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingRejected:
     """Nothing was granted; `retry_in_s` None means no PBU before an administrative action.
 
@@ -117,7 +117,7 @@ class BindingRejected:
     retry_in_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OptionReportedMissing:
     """The LMA says that a PBU lacked what every PBU has: it or we are at fault (INT-04)."""
 
@@ -126,7 +126,7 @@ class OptionReportedMissing:
     """160, 161 or 162."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingLost:
     """The entry has left the Binding Update List."""
 
@@ -134,35 +134,35 @@ class BindingLost:
     reason: LossReason
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TunnelWanted:
     """The first binding with this LMA is accepted (RFC 5213 §5.6.1)."""
 
     lma_address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TunnelUnwanted:
     """The last binding with this LMA is gone."""
 
     lma_address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForwardingWanted:
     """Forward for this binding, as it is now, whatever was wanted for it before."""
 
     binding: Binding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForwardingUnwanted:
     """Forward nothing more for this binding."""
 
     binding: Binding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForwardingInstalled:
     """The packet path has confirmed: the node's packets flow."""
 
@@ -171,14 +171,14 @@ class ForwardingInstalled:
     """Since the attach event."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForwardingResumed:
     """The packet path has confirmed a binding from before the gateway started."""
 
     binding: Binding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AdvertisePrefixes:
     """Send the node a Router Advertisement with its prefixes now."""
 
@@ -191,7 +191,7 @@ class AdvertisePrefixes:
     """Whose solicitation it answers; None: for all nodes of the link, which this one is."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WithdrawPrefixes:
     """Tell a node that is on the link that prefixes are no more (RFC 5213 §6.12)."""
 
@@ -201,7 +201,7 @@ class WithdrawPrefixes:
     """Neither is its router; else the node keeps what else it has."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeNode:
     """Ask for the node: its binding is to be extended (RFC 5213 §6.13)."""
 
@@ -211,7 +211,7 @@ class ProbeNode:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DetectDuplicateAddress:
     """Ask the node whether this link-local address is its own (RFC 4862 §5.4.2)."""
 
@@ -219,7 +219,7 @@ class DetectDuplicateAddress:
     address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatewayAddressCollided:
     """The node has the link-local address that was to be the gateway's; another one is sought."""
 
@@ -227,7 +227,7 @@ class GatewayAddressCollided:
     address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttachmentRefused:
     """An attachment was not taken."""
 
@@ -235,7 +235,7 @@ class AttachmentRefused:
     reason: RefusalReason
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessageDiscarded:
     """A message from a peer had no effect; `reason` is also the label of its counter."""
 
@@ -243,7 +243,7 @@ class MessageDiscarded:
     source: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingErrorReceived:
     """An LMA of ours says that it does not know a message we sent (RFC 6275 §11.3.6)."""
 
@@ -251,7 +251,7 @@ class BindingErrorReceived:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QuirkApplied:
     """A configured quirk of an LMA made a difference, for the first time since it is set."""
 
@@ -260,7 +260,7 @@ class QuirkApplied:
     """A field of LmaQuirks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerUnreachable:
     """An LMA that used to answer heartbeats does not any more; its bindings are kept."""
 
@@ -268,14 +268,14 @@ class PeerUnreachable:
     missed: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerReachable:
     """An LMA answers heartbeats, for the first time or again."""
 
     lma_address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerUnable:
     """An LMA, or what has its address, does not know Mobility Headers (RFC 6275 §11.3.5)."""
 
@@ -284,14 +284,14 @@ class PeerUnable:
     """Nothing is asked of it until then, unless it shows that it does."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerRemoved:
     """An LMA that is no longer configured has no binding of ours left."""
 
     lma_address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerRestarted:
     """An LMA has lost its bindings; ours with it are registered again (RFC 5847 §3.2)."""
 

@@ -1,9 +1,9 @@
 """What keeps Proxy Binding Updates from going out until an operator acts."""
 
-from dataclasses import dataclass
+from mag.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hold:
     """Why a binding sends nothing more; `mag clear binding` lifts it, and nothing else."""
 

@@ -1,9 +1,9 @@
 """What holds for one local mobility anchor: its pace, and how it departs from the RFCs."""
 
-from dataclasses import dataclass
+from mag.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LmaQuirks:
     """What is done for the sake of an LMA that reads the RFCs otherwise; all off by default.
 
@@ -26,7 +26,7 @@ class LmaQuirks:
     """Likewise, in accepting replies."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LmaSettings:
     """What an operator sets for one LMA."""
 

@@ -1,7 +1,8 @@
 """Sequence numbers and timestamps that order Proxy Binding Updates (RFC 5213 §5.5)."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from mag.frozen import frozen
 
 TICKS_PER_S: Final = 65536
 """The Timestamp option counts 1/65536 s (RFC 5213 §8.8)."""
@@ -76,7 +77,7 @@ TIMESTAMP_BLOCK_TICKS: Final = TICKS_PER_S // 4
 """Shorter than a start takes, and than the 0.3 s by which an LMA lets clocks differ."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OrderingMarks:
     """What a gateway that starts again goes on with: nothing from here on has been used.
 

@@ -1,12 +1,12 @@
 """What the core gives to be sent."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from mag.frozen import frozen
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutgoingMessage:
     """A Mobility Header message, or an ICMPv6 error about one, to go into an IPv6 packet."""
 

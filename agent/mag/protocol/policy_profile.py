@@ -1,9 +1,10 @@
 """What the policy store says of a mobile node (RFC 5213 §6.2)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
+
+from mag.frozen import frozen
 
 MAX_MN_ID_OCTETS: Final = 253
 """What fits beside the subtype into the MN-Identifier option, with one octet to spare."""
@@ -31,7 +32,7 @@ class AddressConfiguration(StrEnum):
         return self is not AddressConfiguration.STATEFUL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyProfile:
     """One mobile node's policy profile, resolved: what was left open holds the domain's value."""
 

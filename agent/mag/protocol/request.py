@@ -1,9 +1,9 @@
 """What a Proxy Binding Update asks for, before and after it has been sent."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address
 
+from mag.frozen import frozen
 from mag.protocol.attachment import Attachment
 from mag.wire.iana import HandoffIndicator
 
@@ -16,7 +16,7 @@ class RequestKind(StrEnum):
     DEREGISTRATION = "deregistration"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What a PBU asks for, whenever it is sent and however often."""
 
@@ -34,7 +34,7 @@ class Request:
         return RequestKind.REGISTRATION
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutstandingRequest:
     """One PBU as it went out: what a PBA must echo, and the moment lifetimes count from."""
 

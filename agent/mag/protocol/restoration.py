@@ -1,10 +1,11 @@
 """Going on with the bindings of an earlier run of the gateway (interpretation INT-20)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.frozen import frozen
 from mag.protocol.binding_timers import BindingTimers
 from mag.protocol.binding_update_list import (
     BindingUpdateList,
@@ -34,7 +35,7 @@ _SERVED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RememberedBinding:
     """A stored binding and what policy says of its node today."""
 
@@ -46,7 +47,7 @@ class RememberedBinding:
     """False: its access link is none any more; nothing is forwarded for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RestoredCounts:
     """What became of the remembered bindings."""
 

@@ -1,10 +1,11 @@
 """Variables of the protocol with the RFC's defaults; units are in the names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.frozen import frozen
 from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 # RFC 6275 §12. A MAG uses these three of the list (requirement RTX-12).
@@ -24,7 +25,7 @@ RESERVED_LINK_LAYER_ADDRESS: Final = bytes.fromhex("00005e005213")
 RESERVED_LINK_LOCAL_ADDRESS: Final = IPv6Address("fe80::200:5eff:fe00:5213")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouterAdvertisementSettings:
     """What the Router Advertisements on access links say and when (RFC 4861 §6.2.1)."""
 
@@ -45,7 +46,7 @@ class RouterAdvertisementSettings:
     its prefixes at each refresh."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeartbeatSettings:
     """Liveness of the LMAs (RFC 5847 §5)."""
 
@@ -57,7 +58,7 @@ class HeartbeatSettings:
     """MISSING_HEARTBEATS_ALLOWED: one more, and the LMA counts as unreachable."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProtocolSettings:
     """RFC 5213 §9.2 and §9.3 variables and the limits of what peers can make us keep."""
 

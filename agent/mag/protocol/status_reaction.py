@@ -1,10 +1,10 @@
 """What each rejecting status means for the next Proxy Binding Update (RFC 5213 §6.9.1.2)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from mag.frozen import frozen
 from mag.protocol.registration import RegistrationInput
 from mag.wire.iana import BindingStatus
 
@@ -24,7 +24,7 @@ class Pace(Enum):
     """Not before an administrative action."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatusReaction:
     """The reaction to one rejecting status."""
 

@@ -1,15 +1,15 @@
 """A binding as it outlasts the gateway: what is needed to go on with it, times in UTC."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from mag.frozen import frozen
 from mag.protocol.attachment import Attachment
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.hold import Hold
 from mag.protocol.registration import LossReason, RegistrationState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredBinding:
     """One Binding Update List entry, without what a running exchange or timer adds to it."""
 

@@ -1,14 +1,15 @@
 """What of a gateway outlasts it, and how that changes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address
 
+from mag.frozen import frozen
 from mag.protocol.ordering import OrderingMarks
 from mag.protocol.stored_binding import StoredBinding
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredState:
     """Everything that a gateway which starts again goes on with."""
 
@@ -20,7 +21,7 @@ class StoredState:
     """As each LMA said last: one that has lost its bindings meanwhile says another."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateChange:
     """What is new in it; later changes of the same thing replace earlier ones."""
 

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Any, Final, cast
 
+from mag.frozen import frozen
 from mag.protocol.events import (
     AdvertisePrefixes,
     AttachmentRefused,
@@ -74,7 +74,7 @@ class MobileNodeIdentifierForm(StrEnum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogEntry:
     """One thing that happened."""
 

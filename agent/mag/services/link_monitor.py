@@ -1,11 +1,12 @@
 """Link state of access interfaces, from the kernel's route netlink."""
 
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.rtnl import RTMGRP_LINK
+
+from mag.frozen import frozen
 
 _RTM_NEWLINK: Final = 16
 _RTM_DELLINK: Final = 17
@@ -13,7 +14,7 @@ _IFF_UP: Final = 1
 _IFF_LOWER_UP: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkState:
     """An interface as the kernel last reported it."""
 

@@ -2,7 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv6Address
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mag.dataplane.base import BindingCounters, DataplaneCounters, DataplaneStatus
+from mag.frozen import frozen
 from mag.protocol.lma_peer import PeerState
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.registration import RegistrationState
@@ -21,7 +22,7 @@ from mag.services.system_clock import ClockReading
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sources:
     """Where readings come from."""
 
@@ -49,7 +50,7 @@ class Sources:
     """Of what must be equal in the domain, and takes a restart to change (RFC 5213 §9.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Readings:
     """What has been read for one scrape."""
 

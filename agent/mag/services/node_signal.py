@@ -1,9 +1,9 @@
 """What a frame from an access link says of the node that sent it."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
+from mag.frozen import frozen
 from mag.wire.buffer import Truncated
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
 from mag.wire.neighbor_discovery import ROUTER_SOLICITATION, RouterSolicitation
@@ -19,7 +19,7 @@ _SOURCE: Final = slice(8, 24)
 _HEADER_OCTETS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeSignal:
     """A mobile node made itself heard on an access link."""
 

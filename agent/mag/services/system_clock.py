@@ -6,14 +6,15 @@ containers see the clock of their host.
 
 import ctypes
 import os
-from dataclasses import dataclass
 from typing import Final
+
+from mag.frozen import frozen
 
 _TIME_ERROR: Final = 5
 _MICROSECOND_S: Final = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClockReading:
     """What the kernel says of its clock."""
 

@@ -1,7 +1,6 @@
 """The outer world of a gateway on VPP, put together over one client."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from mag.dataplane.base import DataplaneError
@@ -10,6 +9,7 @@ from mag.dataplane.vpp.client import DEFAULT_API_SOCKET, VppClient, keep_connect
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.dataplane.vpp.shared_layout import CORE_TABLE, TableId
 from mag.dataplane.vpp.stats import DEFAULT_STATS_SOCKET, StatsSegment
+from mag.frozen import frozen
 from mag.services.event_log import Level, LogEntry
 from mag.services.log_setup import write_by_structlog
 from mag.services.punt_access_link import PuntAccessLink, SourceEvents
@@ -18,7 +18,7 @@ from mag.services.punt_transport import PuntTransport
 from mag.services.vpp_link_monitor import VppLinkMonitor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VppSettings:
     """Where VPP is, and what of it is the gateway's."""
 

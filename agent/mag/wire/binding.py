@@ -1,10 +1,10 @@
 """Proxy Binding Update and Proxy Binding Acknowledgement (RFC 5213 §8.1 and §8.2)."""
 
-from dataclasses import dataclass
 from functools import cache
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.binding_update_rules import check_sendable
 from mag.wire.iana import (
     FIRST_REJECTING_STATUS,
@@ -40,7 +40,7 @@ def _is_proxy_acknowledgement(flags: BindingAcknowledgementFlag) -> bool:
     return bool(flags & BindingAcknowledgementFlag.PROXY_REGISTRATION)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProxyBindingUpdate(CarriesOptions):
     """A MAG's request to register, refresh or de-register a mobility session."""
 
@@ -82,7 +82,7 @@ class ProxyBindingUpdate(CarriesOptions):
         return fixed + encode_options(self.options, _OPTIONS_START)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProxyBindingAcknowledgement(CarriesOptions):
     """An LMA's answer to a Proxy Binding Update."""
 

@@ -1,10 +1,10 @@
 """Binding Error (RFC 6275 §6.1.9)."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.iana import MobilityHeaderType
 from mag.wire.options import decode_options
 
@@ -12,7 +12,7 @@ _OPTIONS_START: Final = 24
 _UNSPECIFIED: Final = IPv6Address(0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingError:
     """A peer's complaint about a Mobility Header message or a binding it does not know."""
 

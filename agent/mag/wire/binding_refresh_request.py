@@ -1,8 +1,8 @@
 """Binding Refresh Request (RFC 6275 §6.1.2)."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.iana import MobilityHeaderType
 from mag.wire.options import CarriesOptions, MobilityOption, decode_options, encode_options
 
@@ -10,7 +10,7 @@ _RESERVED: Final = bytes(2)
 _OPTIONS_START: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingRefreshRequest(CarriesOptions):
     """A peer asks for a fresh registration."""
 

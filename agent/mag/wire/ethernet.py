@@ -1,10 +1,10 @@
 """Ethernet frames and link-layer addresses as access links show them."""
 
 import re
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.buffer import Reader
 
 ETHERTYPE_IPV6: Final = 0x86DD
@@ -17,7 +17,7 @@ _VLAN_TAG_REST: Final = Struct("!HH")
 _ADDRESS_TEXT: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE | re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EthernetFrame:
     """A frame without its frame check sequence."""
 

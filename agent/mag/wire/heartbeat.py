@@ -1,9 +1,9 @@
 """Heartbeat request and response (RFC 5847 §3.3)."""
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.iana import HeartbeatFlag, MobilityHeaderType
 from mag.wire.options import CarriesOptions, MobilityOption, decode_options, encode_options
 
@@ -12,7 +12,7 @@ _REQUEST: Final = HeartbeatFlag(0)
 _KNOWN_FLAGS: Final = HeartbeatFlag.RESPONSE | HeartbeatFlag.UNSOLICITED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heartbeat(CarriesOptions):
     """Are you there, and are you the one you were?"""
 

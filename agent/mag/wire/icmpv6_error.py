@@ -1,11 +1,11 @@
 """ICMPv6 error messages about Mobility Headers (RFC 4443 §3, RFC 6275 §9.2, §11.3.5)."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final
 
+from mag.frozen import frozen
 from mag.wire.checksum import checksum
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
 
@@ -30,7 +30,7 @@ class ParameterProblemCode(IntEnum):
     UNRECOGNIZED_OPTION = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParameterProblem:
     """A field of a packet that cannot be processed (RFC 4443 §3.4)."""
 

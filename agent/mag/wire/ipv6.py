@@ -1,10 +1,10 @@
 """IPv6 packets without extension headers (RFC 8200 §3)."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.buffer import Reader, UnexpectedPacket
 
 _VERSION: Final = 6
@@ -12,7 +12,7 @@ _VERSION_SHIFT: Final = 28
 DEFAULT_HOP_LIMIT: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IPv6Packet:
     """What our messages travel in; traffic class and flow label are 0 and ignored."""
 

@@ -1,10 +1,10 @@
 """MLDv2 General Query (RFC 3810 §5.1)."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final
 
+from mag.frozen import frozen
 from mag.wire.checksum import checksum
 from mag.wire.iana import IP_PROTOCOL_ICMPV6
 from mag.wire.ipv6 import IPv6Packet
@@ -19,7 +19,7 @@ _ROBUSTNESS: Final = 2
 _QUERY_INTERVAL_CODE: Final = 125
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MulticastListenerQuery:
     """Which groups does anybody listen to? A General Query names none."""
 

@@ -1,11 +1,11 @@
 """Router Solicitations in, Router Advertisements out (RFC 4861 §4.1, §4.2, §6.1)."""
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.buffer import BadSource
 from mag.wire.neighbor_discovery_options import (
     MtuOption,
@@ -26,7 +26,7 @@ _MANAGED: Final = 0x80
 _OTHER: Final = 0x40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouterSolicitation:
     """A node on the access link asks for advertisements (RFC 4861 §4.1)."""
 
@@ -48,7 +48,7 @@ class RouterSolicitation:
         return cls(ipv6.source, address)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RouterAdvertisement:
     """What the MAG tells a mobile node about its home link (RFC 4861 §4.2)."""
 

@@ -2,11 +2,11 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.buffer import MalformedOption, Reader
 
 MINIMUM_MTU: Final = 1280
@@ -19,7 +19,7 @@ _ON_LINK: Final = 0x80
 _AUTONOMOUS: Final = 0x40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _LinkLayerAddressOption:
     address: bytes
     """Six octets on Ethernet; other links pad theirs to fill the option."""
@@ -49,7 +49,7 @@ class TargetLinkLayerAddressOption(_LinkLayerAddressOption):
     TYPE = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrefixInformation:
     """A prefix of the link (RFC 4861 §4.6.2)."""
 
@@ -89,7 +89,7 @@ class PrefixInformation:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MtuOption:
     """The MTU of the link (RFC 4861 §4.6.4)."""
 
@@ -110,7 +110,7 @@ class MtuOption:
         return self.LAYOUT.pack(self.TYPE, self.LAYOUT.size // _UNIT_OCTETS, self.mtu)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecursiveDnsServers:
     """Addresses of DNS resolvers (RFC 8106 §5.1)."""
 

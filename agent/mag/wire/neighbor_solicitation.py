@@ -1,10 +1,10 @@
 """Neighbor Solicitations and Advertisements (RFC 4861 §4.3, §4.4, §7.1)."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import Final, Self
 
+from mag.frozen import frozen
 from mag.wire.buffer import BadSource, BadTarget
 from mag.wire.neighbor_discovery_options import (
     SourceLinkLayerAddressOption,
@@ -32,7 +32,7 @@ def solicited_node(address: IPv6Address) -> IPv6Address:
     return IPv6Address(_SOLICITED_NODE | int(address) & _SOLICITED_NODE_BITS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeighborSolicitation:
     """Who has the target? (RFC 4861 §4.3)."""
 
@@ -74,7 +74,7 @@ class NeighborSolicitation:
         return encode_packet(message, self.source, destination)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeighborAdvertisement:
     """The sender has the target (RFC 4861 §4.4)."""
 

@@ -10,6 +10,7 @@ from typing import Final
 from mag.dataplane.base import DataplaneError, Ensure, MobileNodeForwarding, Remove
 from mag.dataplane.kernel import layout, route_encoder
 from mag.dataplane.kernel.filter_table import Element, elements_of
+from mag.frozen import frozen
 
 _LINK_LAYER_ADDRESS_OCTETS: Final = 6
 _GONE: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV})
@@ -17,7 +18,7 @@ _GONE: Final = frozenset({errno.ESRCH, errno.ENOENT, errno.ENODEV})
 BindingOperation = Ensure | Remove
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Devices:
     """Interface indexes that messages of bindings name."""
 

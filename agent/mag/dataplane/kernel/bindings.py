@@ -1,7 +1,7 @@
 """Forwarding of bindings: programmed in bulk, and read back from the kernel alone."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from mag.dataplane.kernel.route_decoder import (
     decode_neighbors,
     decode_routes,
 )
+from mag.frozen import frozen
 
 _BATCH_OPERATIONS: Final = 2000
 """Bounds the size of one nftables transaction; a failing one is repeated one by one."""
@@ -32,7 +33,7 @@ _UNSPECIFIED: Final = IPv6Address("::")
 Outcome = DataplaneError | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundBindings:
     """What the kernel has of bindings."""
 
@@ -194,7 +195,7 @@ def let_go(*read: dict[Any, Any]) -> None:
             each.popitem()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """What the dumps said, and the names of what they name by index."""
 

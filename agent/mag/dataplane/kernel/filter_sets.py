@@ -1,7 +1,6 @@
 """The nftables table at work: rules kept, elements changed, counters read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Self
 
@@ -20,12 +19,13 @@ from mag.dataplane.kernel.nf_tables import (
     set_dump,
 )
 from mag.dataplane.kernel.nftables import Nftables
+from mag.frozen import frozen
 
 USUAL_PREFIX_LENGTH: Final = 64
 """Its sets are there from the start: making them takes the kernel 80 ms, a handover has 20."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FilterListing:
     """The table as it is."""
 

@@ -2,12 +2,12 @@
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.kernel.refusal import asking
 from mag.dataplane.kernel.sysctl import write_setting
+from mag.frozen import frozen
 from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 _UP: Final = 0x1
@@ -16,7 +16,7 @@ NO_GENERATED_ADDRESSES: Final = 1
 """addr_gen_mode: no link-local address but those that are configured."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interface:
     """What of an interface we need to know."""
 

@@ -7,9 +7,10 @@ down, without Packet Too Big or Time Exceeded to the node.
 """
 
 import re
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from typing import Final
+
+from mag.frozen import frozen
 
 ROUTE_PROTOCOL: Final = 213
 """rtnetlink protocol number of every rule, route, neighbour and address of ours."""
@@ -57,7 +58,7 @@ _INTERFACE_ID_MASK: Final = (1 << 64) - 1
 _ACCESS_NOTE: Final = re.compile(r"mag-(\d+)-([0-9a-f]{12})-([01])([01])([0-9])([0-9])")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoutingTables:
     """Table numbers, counted from a base that the configuration may move."""
 
@@ -150,7 +151,7 @@ def held_down_mark(ifindex: int) -> str:
     return f"mag-held-{ifindex}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessNote:
     """What an access interface was before we took it.
 

@@ -1,13 +1,13 @@
 """Policy rules: which packets look into which table, and in which order."""
 
 import errno
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, Final
 
 from mag.dataplane.kernel import layout
 from mag.dataplane.kernel.refusal import asking
 from mag.dataplane.kernel.route_encoder import AF_INET6
+from mag.frozen import frozen
 from mag.wire.iana import IP_PROTOCOL_ICMPV6, IP_PROTOCOL_IPV6
 
 _LOOPBACK: Final = "lo"
@@ -16,7 +16,7 @@ _ACTION_LOOKUP: Final = 1
 _NOT_THERE: Final = (errno.ENOENT, errno.ESRCH)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyRule:
     """One rule; `table` None drops the packet silently."""
 

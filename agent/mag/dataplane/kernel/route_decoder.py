@@ -2,13 +2,13 @@
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Final, NamedTuple
 
 from mag.dataplane.kernel import route_encoder as rtnetlink
 from mag.dataplane.kernel.layout import ROUTE_PROTOCOL, binding_of_neighbor
 from mag.dataplane.kernel.message_run import MESSAGE_HEADER_OCTETS, MessageRun, Value
+from mag.frozen import frozen
 from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
 
 _ROUTE_MESSAGE: Final = struct.Struct("=BBBBBBBBI")
@@ -46,7 +46,7 @@ class BindingRoute(NamedTuple):
     ifindex: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SharedRoute:
     """A route of ours that no binding owns, or any other, as what is needed to delete it."""
 

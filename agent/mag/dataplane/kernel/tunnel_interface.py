@@ -1,6 +1,5 @@
 """The tunnel to one LMA: a pair of interfaces, its rule and its routes."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Any
 
@@ -10,12 +9,13 @@ from mag.dataplane.kernel.interfaces import Interface, Interfaces
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel
 from mag.dataplane.kernel.policy_rules import PolicyRules, tunnel_rule
 from mag.dataplane.kernel.route_table import RouteTables
+from mag.frozen import frozen
 from mag.protocol.settings import MINIMUM_IPV6_MTU
 
 _UNSPECIFIED = IPv6Address("::")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TunnelInterface:
     """A tunnel as found in the kernel."""
 

@@ -6,13 +6,13 @@ octet by octet.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import Final
 
 from mag.dataplane.base import BindingCounters, MobileNodeForwarding
+from mag.frozen import frozen
 
 UPDATE: Final = "mag_bindings_update"
 GET: Final = "mag_binding_get"
@@ -48,7 +48,7 @@ class _BindingFlags(IntFlag):
     LOCAL_ROUTING = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """An entry that was not carried out."""
 
@@ -57,7 +57,7 @@ class Failure:
     return_value: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingDetails:
     """A binding as VPP tells it."""
 

@@ -1,10 +1,10 @@
 """VPP's interfaces by name and by index."""
 
-from dataclasses import dataclass
 from typing import Any, Final, NewType
 
 from mag.dataplane.base import DataplaneError
 from mag.dataplane.vpp.client import VppClient
+from mag.frozen import frozen
 
 SwIfIndex = NewType("SwIfIndex", int)
 NO_INTERFACE: Final = SwIfIndex(0xFFFFFFFF)
@@ -17,7 +17,7 @@ _TPID_DOT1AD: Final = 0x88A8
 _TWO_TAGS: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VppInterface:
     """An interface, or a VLAN on one."""
 

@@ -1,8 +1,9 @@
 """How objects of ours are told from those of others that share the VPP."""
 
 import re
-from dataclasses import dataclass
 from typing import Final, Self
+
+from mag.frozen import frozen
 
 TABLE_NAME: Final = "mag mobility"
 """Of the IPv6 table that mobile nodes live in."""
@@ -14,7 +15,7 @@ _ACCESS_TAG: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessTag:
     """Written on an access interface: how it was before it became one."""
 

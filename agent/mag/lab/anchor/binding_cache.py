@@ -1,11 +1,12 @@
 """The LMA's Binding Cache (RFC 5213 §5.1)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from mag.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class BindingCacheEntry:
     """One mobility session."""
 

@@ -4,10 +4,11 @@ RFC 5213 §5.3 for one address, IPv6 home network prefixes only. It is a test pe
 complete. Deadlines are per session, the pool is bounded, and so is the table.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
+from mag.frozen import frozen
 from mag.lab.anchor.binding_cache import BindingCache, BindingCacheEntry
 from mag.lab.anchor.events import (
     AnchorEvent,
@@ -44,7 +45,7 @@ _FIRST_LINK_LOCAL: Final = int(IPv6Address("fe80::6d61:672d:0:0"))
 """Sessions are counted from here; no interface identifier that a node would make of its MAC."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutgoingMessage:
     """A Mobility Header message, checksum included, and where it goes."""
 

@@ -1,21 +1,21 @@
 """What the reference LMA did, as values; forwarding follows the first four."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from mag.frozen import frozen
 from mag.lab.anchor.binding_cache import BindingCacheEntry
 from mag.lab.anchor.faults import MessageKind
 from mag.wire.iana import BindingStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingRegistered:
     """A new session, or one that came back from de-registration: forward to its gateway."""
 
     entry: BindingCacheEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingMoved:
     """Another gateway has the node now: forward there."""
 
@@ -24,14 +24,14 @@ class BindingMoved:
     """The Proxy-CoA before."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingDeregistered:
     """Its gateway let the node go: forward nothing, keep the session for a while."""
 
     entry: BindingCacheEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingDeleted:
     """The session is over: expired, or its delay after the de-registration has passed."""
 
@@ -39,14 +39,14 @@ class BindingDeleted:
     was_expired: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingExtended:
     """The same gateway asked for more time."""
 
     entry: BindingCacheEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestRejected:
     """Answered with a status of 128 or more."""
 
@@ -55,7 +55,7 @@ class RequestRejected:
     status: BindingStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FaultApplied:
     """A message met a fault that the LMA was told to show; no event of its core."""
 
@@ -71,7 +71,7 @@ class FaultApplied:
     """Home network prefixes that a refused request named."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MessageIgnored:
     """No answer was due."""
 

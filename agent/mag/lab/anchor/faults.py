@@ -3,13 +3,13 @@
 The same shapes travel as JSON over the control socket (mag.lab.anchor.control_api).
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from mag.frozen import frozen
 from mag.wire.iana import FIRST_REJECTING_STATUS
 from mag.wire.lifetime import lifetime_to_units
 
@@ -55,7 +55,7 @@ class Way(StrEnum):
     ANSWER = "answer"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reject:
     """Refuse instead of letting the LMA decide; its Binding Cache never hears of the request."""
 
@@ -64,7 +64,7 @@ class Reject:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lose:
     """The network loses it."""
 
@@ -73,7 +73,7 @@ class Lose:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delay:
     """The answer is late."""
 
@@ -84,7 +84,7 @@ class Delay:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Duplicate:
     """The answer arrives several times."""
 
@@ -94,7 +94,7 @@ class Duplicate:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reorder:
     """The next message to the same gateway overtakes the answer, if there is one soon."""
 
@@ -102,7 +102,7 @@ class Reorder:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alter:
     """The acknowledgement says something else there."""
 
@@ -127,7 +127,7 @@ class Alter:
             IPv6Address(str(self.value))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Omit:
     """The acknowledgement lacks it; a sequence number it cannot lack."""
 
@@ -141,7 +141,7 @@ class Omit:
             raise ValueError("an acknowledgement cannot lack its sequence number")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """The acknowledgement grants something else than the LMA has in its Binding Cache."""
 
@@ -160,7 +160,7 @@ class Grant:
                 lifetime_to_units(seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Garble:
     """Some octets of the answer change, or it loses its end."""
 
@@ -176,7 +176,7 @@ Misdeed = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Where:
     """Which messages; what is None is not compared."""
 
@@ -187,7 +187,7 @@ class Where:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One way to misbehave, until it is used up or taken back."""
 

@@ -1,9 +1,9 @@
 """A Proxy Binding Update as the LMA reads it, and the answer to it (RFC 5213 §5.3.1, §5.3.6)."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Self
 
+from mag.frozen import frozen
 from mag.protocol.ordering import TICKS_PER_S
 from mag.wire.binding import ProxyBindingAcknowledgement, ProxyBindingUpdate
 from mag.wire.iana import BindingStatus
@@ -24,7 +24,7 @@ _WRONG_CLOCK: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegistrationRequest:
     """The values of one PBU. What the message lacks is empty or zero; `defect` says so."""
 

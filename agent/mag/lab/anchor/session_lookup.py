@@ -1,7 +1,6 @@
 """Which mobility session a registration is about (RFC 5213 §5.4.1)."""
 
-from dataclasses import dataclass
-
+from mag.frozen import frozen
 from mag.lab.anchor.binding_cache import BindingCache, BindingCacheEntry
 from mag.lab.anchor.registration_request import RegistrationRequest
 from mag.wire.iana import BindingStatus, HandoffIndicator
@@ -13,19 +12,19 @@ _SAME_SESSION_MOVED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExistingSession:
     """The registration updates this entry."""
 
     entry: BindingCacheEntry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewSession:
     """The registration makes a new entry."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitForDeregistration:
     """It may be a handoff: the answer waits for the old gateway's word (§5.4.1, HI = 4)."""
 
@@ -33,7 +32,7 @@ class WaitForDeregistration:
     """What it would be a handoff of."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """The registration contradicts the Binding Cache."""
 

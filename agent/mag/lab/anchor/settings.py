@@ -1,11 +1,12 @@
 """What the reference LMA is told: addresses, nodes, and the variables of RFC 5213 §9.1."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
+from mag.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class AnchorSettings:
     """Settings of the reference LMA with the RFC's defaults."""
 

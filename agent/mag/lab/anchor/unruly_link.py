@@ -9,10 +9,11 @@ import heapq
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
+from mag.frozen import frozen
 from mag.lab.anchor.core import OutgoingMessage
 from mag.lab.anchor.events import FaultApplied
 from mag.lab.anchor.false_answer import altered, garbled, granting, without
@@ -44,7 +45,7 @@ REORDER_PATIENCE_S: Final = 0.5
 _MAX_REMEMBERED: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActiveFault:
     """A fault that was told, and what came of it."""
 
@@ -58,7 +59,7 @@ class ActiveFault:
         return self.fault.times is not None and self.applied >= self.fault.times
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _About:
     """What a fault can tell messages apart by."""
 
@@ -74,7 +75,7 @@ class _About:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Copy:
     """One instance of an answer on its way out."""
 

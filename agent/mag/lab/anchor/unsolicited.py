@@ -1,11 +1,11 @@
 """Messages that the reference LMA can be told to send although nobody has asked."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from mag.frozen import frozen
 from mag.wire import mobility_header
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.binding_error import BindingError
@@ -24,7 +24,7 @@ _STRICT: Final = ConfigDict(extra="forbid")
 _Octet = Annotated[int, Field(ge=0, le=255)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnsolicitedAcknowledgement:
     """An acknowledgement of a request that was never made."""
 
@@ -38,7 +38,7 @@ class UnsolicitedAcknowledgement:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnsolicitedHeartbeat:
     """Tells the restart counter, as after a start (RFC 5847 §3.2), or asks whether one is there."""
 
@@ -47,7 +47,7 @@ class UnsolicitedHeartbeat:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnsolicitedBindingError:
     """A Binding Error (RFC 6275 §6.1.9)."""
 
@@ -56,7 +56,7 @@ class UnsolicitedBindingError:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnsolicitedRefreshRequest:
     """A Binding Refresh Request (RFC 6275 §6.1.2), which no gateway has to know."""
 
@@ -64,7 +64,7 @@ class UnsolicitedRefreshRequest:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnsolicitedOctets:
     """Anything, as it is: the Mobility Header from its first octet."""
 
@@ -83,7 +83,7 @@ Unsolicited = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Telegram:
     """A message and where it goes."""
 

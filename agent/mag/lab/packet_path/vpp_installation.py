@@ -3,11 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import mag
+from mag.frozen import frozen
 from mag.lab.errors import LabError
 
 PLUGIN_FILE: Final = "mag_plugin.so"
@@ -17,7 +17,7 @@ _PREFIX_VARIABLE: Final = "VPP_PREFIX"
 _PLUGIN_VARIABLE: Final = "MAG_VPP_PLUGIN_PATH"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VppInstallation:
     """A VPP, and where it finds its plugins and ours."""
 

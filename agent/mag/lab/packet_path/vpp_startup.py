@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mag.frozen import frozen
 from mag.lab.packet_path.vpp_installation import PLUGIN_FILE
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where VPP makes its API segment
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VppFolder:
     """All files of one VPP."""
 

@@ -8,10 +8,10 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from mag.frozen import frozen
 from mag.lab.anchor.faults import Fault, MessageKind, Reject, Where
 from mag.lab.event_feed import LabEvent
 from mag.lab.plan import LabPlan
@@ -89,7 +89,7 @@ class _Turns:
                 self._outcomes[status].set_result(told)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Refusal:
     """One status and one node that has service."""
 

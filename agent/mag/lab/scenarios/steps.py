@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from mag.frozen import frozen
 from mag.lab.errors import LabError
 from mag.lab.event_feed import LabEvent
 from mag.lab.plan import USUAL, LabPlan
@@ -19,7 +20,7 @@ class StepFailed(Exception):
     """The step did not hold; the text says in words what was found instead."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Told:
     """What a step that held has to say."""
 
@@ -32,7 +33,7 @@ class Told:
     """How long what it shows took, where that is not how long the step took."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepResult:
     """A step after it was tried."""
 
@@ -42,7 +43,7 @@ class StepResult:
     told: Told
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Handover:
     """One move of a mobile node, for the summary."""
 
@@ -55,7 +56,7 @@ class Handover:
     """The new gateway's attach event until its packets were forwarded."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outage:
     """A packet path that was away, for the summary."""
 
@@ -64,7 +65,7 @@ class Outage:
     """From its end until an echo request of a node it serves was answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CrowdService:
     """How soon a crowd was served that switched on at one moment, for the summary."""
 
@@ -95,7 +96,7 @@ class Findings:
     tcp: TcpResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One step to try."""
 
@@ -106,7 +107,7 @@ class Step:
     """It only judges what is there: those after it are tried even if it fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScenarioScript:
     """A name and its steps."""
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, Final
 
+from mag.frozen import frozen
 from mag.lab.traffic.traffic_statistics import (
     Arrival,
     DirectionStatistics,
@@ -23,7 +23,7 @@ _START_TIMEOUT_S: Final = 5.0
 _REPORT_TIMEOUT_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrafficResult:
     """Both directions of one run."""
 

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import socket
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final, Self
 
+from mag.frozen import frozen
 from mag.lab.errors import LabError
 from mag.lab.world import topology
 from mag.lab.world.network_namespace import inside_network_namespace
@@ -19,7 +19,7 @@ _MESSAGE_OCTETS: Final = 16
 _CONNECT_TIMEOUT_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TcpResult:
     """How the connection fared."""
 

@@ -1,15 +1,16 @@
 """What happened to numbered probes on their way: pure arithmetic over times in nanoseconds."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from mag.frozen import frozen
 
 _NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arrival:
     """One probe as it arrived."""
 
@@ -17,7 +18,7 @@ class Arrival:
     received_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Period:
     """From `start_ns` to `end_ns`, both included; since 1970."""
 
@@ -38,7 +39,7 @@ class Period:
         return self.start_ns <= other.end_ns and other.start_ns <= self.end_ns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DirectionStatistics:
     """One direction of the probe traffic."""
 

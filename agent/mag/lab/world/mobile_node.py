@@ -2,13 +2,13 @@
 
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute
 
+from mag.frozen import frozen
 from mag.lab.world import topology
 from mag.lab.world.network_namespace import inside_network_namespace
 from mag.wire.ethernet import parse_link_layer_address
@@ -21,7 +21,7 @@ _MAIN_TABLE: Final = 254
 _SETTINGS: Final = Path("/proc/sys/net/ipv6/conf") / topology.NODE_INTERFACE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeAddress:
     """A global address that the node made by itself."""
 
@@ -31,7 +31,7 @@ class NodeAddress:
     """The kernel's stamp: another one means that the address went and came back."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DefaultRouter:
     """Where the node sends what is not on its link."""
 
@@ -40,7 +40,7 @@ class DefaultRouter:
     """None while the node's neighbour cache does not know it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeView:
     """What moving must not change (RFC 5213 §6.7: the node notices nothing)."""
 

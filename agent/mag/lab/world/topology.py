@@ -13,9 +13,10 @@ mn1 mn2 mn3            mobile nodes: unmodified kernels, eth0
       cn               correspondent: eth0
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
+
+from mag.frozen import frozen
 
 ACCESS_INTERFACE: Final = "access"
 CORE_INTERFACE: Final = "core"
@@ -38,7 +39,7 @@ LINK_MTU: Final = 1500
 TUNNEL_MTU: Final = LINK_MTU - 40
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gateway:
     """A Mobile Access Gateway and the radio cell it serves."""
 
@@ -47,7 +48,7 @@ class Gateway:
     proxy_care_of_address: IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MobileNode:
     """A mobile node as it starts: its identity, its MAC and the cell it switches on in."""
 

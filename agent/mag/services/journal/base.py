@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from mag.frozen import frozen
 from mag.protocol.stored_state import StateChange
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JournalStatus:
     """How far a restart could go on now."""
 

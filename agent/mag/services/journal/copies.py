@@ -5,11 +5,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
+from mag.frozen import frozen
 from mag.protocol.ordering import SEQUENCE_BITS
 from mag.protocol.stored_state import StoredState
 from mag.services.journal.file import JournalFile, JournalLock, octets_of, set_aside
@@ -22,7 +22,7 @@ _FILE_MODE: Final = 0o600
 _PATIENCE_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Contents:
     """What is in a journal."""
 

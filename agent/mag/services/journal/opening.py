@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from mag.frozen import frozen
 from mag.protocol.stored_state import StoredState
 from mag.services.journal.binding_journal import BindingJournal
 from mag.services.journal.file import JournalFile, JournalLock, load_copy, set_aside
@@ -25,7 +25,7 @@ class JournalInUseError(Exception):
     """Another gateway writes this journal."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenedJournal:
     """What an earlier run left, and the file to go on with."""
 

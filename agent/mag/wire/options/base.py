@@ -3,9 +3,9 @@
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar, Final, Self, TypeVar
 
+from mag.frozen import frozen
 from mag.wire.errors import DuplicateOption, MalformedOption
 from mag.wire.iana import MobilityOptionType
 
@@ -58,7 +58,7 @@ def register(option_class: type[OptionT]) -> type[OptionT]:
     return option_class
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnknownOption(MobilityOption):
     """An option of a type without a class here: skipped, never an error (RFC 6275 §6.2.1)."""
 

@@ -1,15 +1,15 @@
 """Mobility option of the Heartbeat (RFC 5847)."""
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar, Self
 
+from mag.frozen import frozen
 from mag.wire.iana import MobilityOptionType
 from mag.wire.options.base import MobilityOption, register
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class RestartCounterOption(MobilityOption):
     """How often the sender has lost its sessions (RFC 5847 §3.4)."""
 

@@ -1,10 +1,10 @@
 """Mobility options of Mobile IPv6 (RFC 6275 §6.2), RFC 4283 and RFC 5094."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.iana import MobilityOptionType
 from mag.wire.lifetime import lifetime_from_units, lifetime_to_units
 from mag.wire.options.base import MobilityOption, register
@@ -14,7 +14,7 @@ NETWORK_ACCESS_IDENTIFIER_SUBTYPE: Final = 1
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingRefreshAdviceOption(MobilityOption):
     """When the peer would like the next registration (RFC 6275 §6.2.4)."""
 
@@ -35,7 +35,7 @@ class BindingRefreshAdviceOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlternateCareOfAddressOption(MobilityOption):
     """The care-of address, when it is not the packet's source (RFC 6275 §6.2.5)."""
 
@@ -55,7 +55,7 @@ class AlternateCareOfAddressOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class BindingAuthorizationDataOption(MobilityOption):
     """Authenticator of route optimisation (RFC 6275 §6.2.7); a MAG never sends it."""
 
@@ -74,7 +74,7 @@ class BindingAuthorizationDataOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class MobileNodeIdentifierOption(MobilityOption):
     """Who the mobile node is (RFC 4283 §3)."""
 
@@ -95,7 +95,7 @@ class MobileNodeIdentifierOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class VendorSpecificOption(MobilityOption):
     """An organisation's own option (RFC 5094 §3)."""
 

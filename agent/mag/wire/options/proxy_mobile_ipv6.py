@@ -1,10 +1,10 @@
 """Mobility options of Proxy Mobile IPv6 (RFC 5213 §8.3 to §8.8)."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 from struct import Struct
 from typing import ClassVar, Final, Self
 
+from mag.frozen import frozen
 from mag.wire.iana import MobilityOptionType
 from mag.wire.options.base import MobilityOption, register
 
@@ -12,7 +12,7 @@ ADDRESS_BITS: Final = 128
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class HomeNetworkPrefixOption(MobilityOption):
     """A home network prefix of the mobile node (RFC 5213 §8.3)."""
 
@@ -57,7 +57,7 @@ class HomeNetworkPrefixOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class HandoffIndicatorOption(MobilityOption):
     """What the MAG knows of the kind of handoff (RFC 5213 §8.4)."""
 
@@ -77,7 +77,7 @@ class HandoffIndicatorOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessTechnologyTypeOption(MobilityOption):
     """The technology by which the mobile node is attached (RFC 5213 §8.5)."""
 
@@ -97,7 +97,7 @@ class AccessTechnologyTypeOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class MobileNodeLinkLayerIdentifierOption(MobilityOption):
     """The link-layer identifier of the mobile node's attached interface (RFC 5213 §8.6)."""
 
@@ -117,7 +117,7 @@ class MobileNodeLinkLayerIdentifierOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkLocalAddressOption(MobilityOption):
     """The MAG's link-local address on the link with the mobile node (RFC 5213 §8.7)."""
 
@@ -138,7 +138,7 @@ class LinkLocalAddressOption(MobilityOption):
 
 
 @register
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimestampOption(MobilityOption):
     """When the message was sent (RFC 5213 §8.8)."""
 
