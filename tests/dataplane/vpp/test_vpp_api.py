@@ -283,6 +283,25 @@ async def test_interface_that_lost_its_set_up_gets_it_again(bound: VppBench) -> 
     assert isinstance(seen, Tunnelled)
 
 
+async def test_link_that_its_operator_took_down_stays_down_over_a_lost_session(
+    bound: VppBench,
+) -> None:
+    """The same process connects anew to the same VPP, and goes by what it knew of it."""
+    link = ACCESS_LINKS[0]
+    reconciler = Reconciler(bound.dataplane)
+    for record in ALL:
+        reconciler.want(record)
+    await bound.set_link(link.interface, is_up=False)
+    await bound.dataplane._client.close()
+    await bound.dataplane.open()
+    assert all(outcome.error is None for outcome in await reconciler.resync())
+    await ensure(bound, link)
+    assert not await bound.is_link_up(link.interface)
+    await bound.set_link(link.interface, is_up=True)
+    (seen,) = await send_as(bound, ALICE, uplink_of(ALICE))
+    assert isinstance(seen, Tunnelled)
+
+
 async def test_many_bindings_are_put_dumped_and_taken_away(bound: VppBench) -> None:
     """Several messages and pages of the dump; order of operations holds across them."""
     many = [
