@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from dataplane.contract.bench import ACCESS_LINKS, LINKS, LMA_A, LMA_B, PROXY_COA, TUNNELS
-from dataplane.contract.kernel_bench import CORE, namespace_pair
+from dataplane.contract.kernel_bench import CORE
 from dataplane.contract.vpp_bench import VppBench
 from mag.daemon.garbage import short_searches
 from mag.dataplane.base import DataplaneError, MobileNodeForwarding
@@ -24,6 +24,7 @@ from perf.agent_on_vpp.targets import RESTORED_WITHIN_S
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.nodes import mac
 from perf.control_plane.template_lma import POOL
+from support.namespaces import namespace_pair
 
 _BASE: Final = int(POOL.network_address)
 _ACCESS: Final = LINKS[0]

@@ -12,13 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from dataplane.contract.bench import LINKS, LMA_A, PROXY_COA
-from dataplane.contract.kernel_bench import CORE, in_namespace, namespace_pair, tap_of
+from dataplane.contract.kernel_bench import CORE, tap_of
 from dataplane.contract.vpp_bench import VppBench
 from mag.lab.packet_path.vpp_installation import VppInstallation
 from mag.services.admin_client import AdminClient, AdminError
 from perf.agent_on_vpp.outside import Attaches, Outside
 from perf.agent_on_vpp.targets import LATENCY_P99_MS, STORM_PER_S, UNSERVED
 from perf.control_plane.measurement import Measurement
+from support.namespaces import in_namespace, namespace_pair
 
 AGENT_CORE: Final = 0
 OTHER_CORE: Final = 1

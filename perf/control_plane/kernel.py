@@ -8,13 +8,14 @@ from ipaddress import IPv6Network
 from typing import Final
 
 from dataplane.contract.bench import ACCESS_LINKS, LMA_A, TUNNELS
-from dataplane.contract.kernel_bench import KernelBench, namespace_pair
+from dataplane.contract.kernel_bench import KernelBench
 from mag.dataplane.base import DataplaneError, Ensure, MobileNodeForwarding, Operation, Remove
 from mag.dataplane.kernel.backend import KernelDataplane
 from perf.control_plane.measurement import Measurement
 from perf.control_plane.nodes import mac
 from perf.control_plane.targets import KERNEL_BINDINGS_PER_S
 from perf.control_plane.template_lma import POOL
+from support.namespaces import namespace_pair
 
 _HERE, _THERE = (link.interface for link in ACCESS_LINKS)
 _BASE: Final = int(POOL.network_address)

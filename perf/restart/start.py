@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from dataplane.contract.bench import LINKS, LMA_A, PROXY_COA
-from dataplane.contract.kernel_bench import CORE, KernelBench, namespace_pair
+from dataplane.contract.kernel_bench import CORE, KernelBench
 from mag.dataplane.base import (
     AccessLink,
     Dataplane,
@@ -32,6 +32,7 @@ from perf.restart.life import IN_MEMORY, Place, RememberingDataplane, live
 from perf.restart.stalls import watch_stalls
 from perf.restart.stored import attached_at
 from perf.restart.targets import LONGEST_STALL_MS
+from support.namespaces import namespace_pair
 
 KERNEL: Final = Place(PROXY_COA, LMA_A, LINKS[0], CORE)
 _TUNNEL_MTU: Final = 1460

@@ -27,8 +27,6 @@ from dataplane.contract.kernel_bench import (
     CORE,
     CORE_LINK_LAYER_ADDRESS,
     WORLD_LINK_LAYER_ADDRESS,
-    in_namespace,
-    namespace_pair,
     tap_of,
 )
 from dataplane.contract.vpp_bench import VppBench
@@ -54,6 +52,7 @@ from mag.wire.options import MobileNodeIdentifierOption
 from services.vpp_adapters_bench import eventually
 from support.fake_adapters import MN1_MAC
 from support.fake_lma import FakeLma, only_option
+from support.namespaces import in_namespace, namespace_pair
 from support.vpp_process import VppInstallation
 from support.waiting import PATIENCE_S
 

@@ -10,8 +10,9 @@ import pytest
 
 from dataplane.contract.bench import ACCESS_LINKS, ALICE, BOB, TUNNELS, Bench, ensure
 from dataplane.contract.fake_bench import FakeBench
-from dataplane.contract.kernel_bench import KernelBench, namespace_pair
+from dataplane.contract.kernel_bench import KernelBench
 from dataplane.contract.vpp_bench import VppBench
+from support.namespaces import namespace_pair
 from support.vpp_process import VppInstallation, find_vpp
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")

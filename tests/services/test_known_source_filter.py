@@ -18,7 +18,7 @@ from mag.wire.neighbor_solicitation import (
     NeighborSolicitation,
     solicited_node,
 )
-from support.gateway_process import in_namespace
+from support.namespaces import in_namespace
 
 pytestmark = [
     pytest.mark.netns,

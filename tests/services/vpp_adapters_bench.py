@@ -16,8 +16,6 @@ from dataplane.contract.kernel_bench import (
     CORE,
     CORE_LINK_LAYER_ADDRESS,
     WORLD_LINK_LAYER_ADDRESS,
-    in_namespace,
-    namespace_pair,
     tap_of,
 )
 from dataplane.contract.vpp_bench import VppBench
@@ -28,6 +26,7 @@ from mag.services.node_signal import NodeSignal
 from mag.services.vpp_adapters import VppAdapters, VppSettings
 from mag.wire.ethernet import ETHERTYPE_IPV6, EthernetFrame
 from mag.wire.ipv6 import IPv6Packet
+from support.namespaces import in_namespace, namespace_pair
 from support.vpp_process import VppInstallation
 
 DEADLINE_S: Final = 20.0

@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import itertools
 import os
 import select
 import signal
@@ -34,6 +33,7 @@ from mag.wire.neighbor_solicitation import (
     NeighborSolicitation,
 )
 from support.fake_lma import FakeLma
+from support.namespaces import in_namespace, namespace_pair
 
 LMA_ADDRESS = IPv6Address("2001:db8:c::1")
 STRANGER_ADDRESS = IPv6Address("2001:db8:c::bad")
@@ -70,14 +70,7 @@ log: {{level: debug, format: json}}
 """
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_numbers = itertools.count()
 _R = TypeVar("_R")
-
-
-def in_namespace(name: str, call: Callable[[], _R]) -> _R:
-    """Call in a thread of its own inside the namespace; sockets made there stay there."""
-    with ThreadPoolExecutor(1, initializer=netns.setns, initargs=(name, 0)) as thread:
-        return thread.submit(call).result()
 
 
 def wait_for(condition: Callable[[], _R], what: str) -> _R:
@@ -555,21 +548,12 @@ class GatewayProcess:
 @contextmanager
 def gateway_process(directory: Path) -> Iterator[GatewayProcess]:
     """In two fresh namespaces, which go with it."""
-    prefix = f"magtest-{os.getpid()}-process-{next(_numbers)}"
-    names = (f"{prefix}-gw", f"{prefix}-world")
-    made = []
-    try:
-        for name in names:
-            netns.create(name)
-            made.append(name)
-        gateway = GatewayProcess(*names, directory)
+    with namespace_pair() as (gateway, world):
+        process = GatewayProcess(gateway, world, directory)
         try:
-            yield gateway
+            yield process
         finally:
-            gateway.close()
-    finally:
-        for name in made:
-            netns.remove(name)
+            process.close()
 
 
 def _build(world: str) -> None:

@@ -6,10 +6,9 @@ import select
 import struct
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from pyroute2 import netns
+from support.namespaces import in_namespace
 
 TUNSETIFF = 0x400454CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
@@ -38,8 +37,7 @@ def _device(name: str, namespace: str) -> int:
         fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
         return descriptor
 
-    with ThreadPoolExecutor(1, initializer=netns.setns, initargs=(namespace, 0)) as thread:
-        return thread.submit(make).result()
+    return in_namespace(namespace, make)
 
 
 def _pump(first: int, second: int, over: int) -> None:

@@ -5,18 +5,15 @@ seen came out of the gateway.
 """
 
 import itertools
-import os
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pyroute2 import IPRoute, netns
+from pyroute2 import IPRoute
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
@@ -25,6 +22,7 @@ from dataplane.contract.bench import LINKS, LMA_A, LMA_B, PROXY_COA, STRANGER, S
 from mag.dataplane.kernel.backend import KernelDataplane
 from mag.dataplane.verdict import Ecn, InnerPacket
 from mag.protocol.settings import RESERVED_LINK_LAYER_ADDRESS
+from support.namespaces import in_namespace
 
 CORE = "core"
 WITNESS = IPv6Address("2001:db8:c::ffff")
@@ -36,31 +34,6 @@ LOCAL_TABLE = 255
 IFF_UP = 1
 DEADLINE_S = 5.0
 ANSWER_DEADLINE_S = 5.0
-
-_numbers = itertools.count()
-_R = TypeVar("_R")
-
-
-def in_namespace(name: str, call: Callable[[], _R]) -> _R:
-    """Call in a thread of its own inside the namespace."""
-    with ThreadPoolExecutor(1, initializer=netns.setns, initargs=(name, 0)) as thread:
-        return thread.submit(call).result()
-
-
-@contextmanager
-def namespace_pair() -> Iterator[tuple[str, str]]:
-    """Names of a fresh gateway namespace and a fresh world around it."""
-    number = next(_numbers)
-    names = (f"magtest-{os.getpid()}-{number}-gw", f"magtest-{os.getpid()}-{number}-world")
-    made = []
-    try:
-        for name in names:
-            netns.create(name)
-            made.append(name)
-        yield names
-    finally:
-        for name in made:
-            netns.remove(name)
 
 
 class WireBench:

@@ -11,7 +11,6 @@ from dataplane.contract.kernel_bench import (
     WITNESS,
     WORLD_LINK_LAYER_ADDRESS,
     WireBench,
-    in_namespace,
     silence,
 )
 from mag.dataplane.verdict import InnerPacket
@@ -20,6 +19,7 @@ from mag.dataplane.vpp.client import VppClient
 from mag.dataplane.vpp.interfaces import InterfaceDirectory
 from mag.dataplane.vpp.stats import StatsSegment
 from mag.protocol.settings import RESERVED_LINK_LOCAL_ADDRESS
+from support.namespaces import in_namespace
 from support.vpp_process import VppInstallation, VppProcess
 
 MTU = 1500

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dataplane.contract.bench import ACCESS_LINKS, ALICE, BOB, TUNNELS, ensure
-from dataplane.contract.kernel_bench import KernelBench, namespace_pair
+from dataplane.contract.kernel_bench import KernelBench
+from support.namespaces import namespace_pair
 
 
 @pytest.fixture

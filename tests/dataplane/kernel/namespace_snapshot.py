@@ -7,10 +7,10 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from dataplane.contract.kernel_bench import in_namespace
 from mag.dataplane.kernel import seg6
 from mag.dataplane.kernel.netlink_channel import NetlinkChannel
 from mag.dataplane.kernel.nf_tables import NETLINK_NETFILTER
+from support.namespaces import in_namespace
 
 AF_INET6 = socket.AF_INET6
 SETTINGS = ("forwarding", "accept_ra", "addr_gen_mode", "proxy_ndp")

@@ -27,12 +27,7 @@ from dataplane.contract.bench import (
     send_as,
     uplink_of,
 )
-from dataplane.contract.kernel_bench import (
-    CORE,
-    KernelBench,
-    configure_core,
-    in_namespace,
-)
+from dataplane.contract.kernel_bench import CORE, KernelBench, configure_core
 from dataplane.kernel.namespace_snapshot import snapshot
 from mag.dataplane.base import DataplaneError, Ensure, LmaTunnel
 from mag.dataplane.kernel import nftables, probe, seg6
@@ -40,6 +35,7 @@ from mag.dataplane.kernel.backend import KernelDataplane
 from mag.dataplane.kernel.policy_rules import PolicyRules
 from mag.dataplane.reconciler import Reconciler
 from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
+from support.namespaces import in_namespace
 
 pytestmark = [pytest.mark.netns, needs_root]
 

@@ -22,10 +22,11 @@ from dataplane.contract.bench import (
     ensure,
     uplink_of,
 )
-from dataplane.contract.kernel_bench import CORE, WITNESS, KernelBench, in_namespace
+from dataplane.contract.kernel_bench import CORE, WITNESS, KernelBench
 from mag.dataplane.base import BindingCounters
 from mag.dataplane.kernel import probe, reassembly
 from mag.dataplane.verdict import Delivered, InnerPacket
+from support.namespaces import in_namespace
 
 pytestmark = [pytest.mark.netns, needs_root]
 
