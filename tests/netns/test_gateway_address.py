@@ -19,13 +19,9 @@ from mag.wire.neighbor_solicitation import (
 )
 from mag.wire.options import LinkLocalAddressOption
 from support.fake_lma import only_option, read_update
-from support.gateway_process import (
-    MN1_MAC,
-    MN2_MAC,
-    GatewayProcess,
-    gateway_process,
-    wait_for,
-)
+from support.gateway_process import GatewayProcess, gateway_process
+from support.played_nodes import MN1_MAC, MN2_MAC
+from support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -41,7 +37,7 @@ NO_FIXED_ADDRESS = '{fixed_mag_link_local_address: "::"}'
 def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
     """Not started yet; its LMA gives GIVEN."""
     with gateway_process(tmp_path) as process:
-        process.lma.link_local_address = GIVEN
+        process.lma.anchor.link_local_address = GIVEN
         yield process
 
 
@@ -56,30 +52,30 @@ def is_advertisement(packet: bytes) -> bool:
 
 
 def router_of(gateway: GatewayProcess, mac: bytes) -> IPv6Address:
-    return IPv6Packet.decode(gateway.to_node(mac, is_advertisement)).source
+    return IPv6Packet.decode(gateway.nodes.next_packet(mac, is_advertisement)).source
 
 
 def said(gateway: GatewayProcess) -> IPv6Address:
     """The next PBU's Link-local Address option; it is answered."""
-    message = gateway.next_update()
-    gateway.answer(gateway.lma.answer(message))
+    message = gateway.lma.next_update()
+    gateway.lma.answer(message)
     return only_option(read_update(message), LinkLocalAddressOption).address
 
 
 def attach(gateway: GatewayProcess, mac: bytes, given: IPv6Address) -> None:
-    gateway.lma.link_local_address = given
+    gateway.lma.anchor.link_local_address = given
     solicitation = NeighborSolicitation(NODE, NODE)
-    gateway.from_node(mac, solicitation.encode(solicited_node(NODE)))
+    gateway.nodes.send(mac, solicitation.encode(solicited_node(NODE)))
     assert said(gateway) == IPv6Address("::")
     assert router_of(gateway, mac) == given
 
 
 def is_answered(gateway: GatewayProcess, mac: bytes, target: IPv6Address) -> bool:
     """Neighbor Unreachability Detection of a node, from its link-local address."""
-    wait_for(lambda: gateway.is_local(target), "the kernel has the address in its tables")
+    wait_for(lambda: gateway.host.is_local(target), "the kernel has the address in its tables")
     asked = NeighborSolicitation(NODE, target, mac)
-    gateway.from_node(mac, asked.encode(target))
-    reply = gateway.to_node(mac, lambda packet: is_icmpv6(NEIGHBOR_ADVERTISEMENT, packet))
+    gateway.nodes.send(mac, asked.encode(target))
+    reply = gateway.nodes.next_packet(mac, lambda packet: is_icmpv6(NEIGHBOR_ADVERTISEMENT, packet))
     answer = NeighborAdvertisement.decode(reply)
     return (answer.source, answer.target) == (target, target)
 
@@ -91,7 +87,7 @@ def test_nodes_of_one_link_have_each_their_own_router(gateway: GatewayProcess) -
     attach(gateway, MN2_MAC, ANOTHER)
     assert is_answered(gateway, MN1_MAC, GIVEN)
     assert is_answered(gateway, MN2_MAC, ANOTHER)
-    assert {str(GIVEN), str(ANOTHER)} <= gateway.access_addresses()
+    assert {str(GIVEN), str(ANOTHER)} <= gateway.host.access_addresses()
     rows = gateway.bindings()
     assert [row["gateway_link_local_address"] for row in rows] == [str(GIVEN), str(ANOTHER)]
 
@@ -101,10 +97,10 @@ def test_node_that_is_about_to_take_it_learns_that_it_is_taken(gateway: GatewayP
     """RFC 4862 §5.4.3: by then the gateway has had it for long."""
     gateway.start_ready(protocol=NO_FIXED_ADDRESS)
     attach(gateway, MN1_MAC, GIVEN)
-    wait_for(lambda: gateway.is_local(GIVEN), "the address is ours")
+    wait_for(lambda: gateway.host.is_local(GIVEN), "the address is ours")
     claim = NeighborSolicitation(IPv6Address("::"), GIVEN)
-    gateway.from_node(MN1_MAC, claim.encode(solicited_node(GIVEN)))
-    reply = gateway.to_node(
+    gateway.nodes.send(MN1_MAC, claim.encode(solicited_node(GIVEN)))
+    reply = gateway.nodes.next_packet(
         ALL_NODES_LINK_LAYER_ADDRESS, lambda packet: is_icmpv6(NEIGHBOR_ADVERTISEMENT, packet)
     )
     assert NeighborAdvertisement.decode(reply).target == GIVEN
@@ -123,7 +119,7 @@ def test_address_goes_with_the_last_node_that_knows_it(gateway: GatewayProcess) 
     assert is_answered(gateway, MN2_MAC, GIVEN)
     gateway.detach(MN2_MAC)
     said(gateway)
-    wait_for(lambda: str(GIVEN) not in gateway.access_addresses(), "so has the address")
+    wait_for(lambda: str(GIVEN) not in gateway.host.access_addresses(), "so has the address")
 
 
 @pytest.mark.requirement("LLA-03", "BUL-09")
@@ -135,22 +131,22 @@ def test_killed_gateway_starts_again_with_the_same_address(gateway: GatewayProce
     assert is_answered(gateway, MN1_MAC, GIVEN)
     (row,) = gateway.bindings()
     assert row["gateway_link_local_address"] == str(GIVEN)
-    gateway.no_update()
+    gateway.lma.no_update()
 
 
 @pytest.mark.requirement("PBA-32", "PBA-33", "PBA-34", "PBA-35", "LLA-06")
 def test_gateway_yields_to_a_node_that_has_the_address(gateway: GatewayProcess) -> None:
     """An unmodified kernel that has had it before the gateway came."""
-    gateway.put_kernel_node(MN1_MAC, GIVEN)
+    gateway.kernel_node.attach(MN1_MAC, GIVEN)
     gateway.start_ready(protocol=NO_FIXED_ADDRESS)
     assert said(gateway) == IPv6Address("::")
     replacement = said(gateway)
     assert replacement.is_link_local
     assert replacement != GIVEN
-    router = wait_for(gateway.kernel_nodes_router, "the node has a default router")
+    router = wait_for(gateway.kernel_node.router, "the node has a default router")
     assert router == replacement
-    assert gateway.node_reaches(replacement)
-    wait_for(lambda: str(GIVEN) not in gateway.access_addresses(), "the address is the node's")
+    assert gateway.kernel_node.reaches(replacement)
+    wait_for(lambda: str(GIVEN) not in gateway.host.access_addresses(), "the address is the node's")
     (row,) = gateway.bindings()
     assert row["gateway_link_local_address"] == str(replacement)
     assert row["is_forwarding"]

@@ -16,16 +16,11 @@ from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from mag.wire.options import MobileNodeIdentifierOption
 from support.fake_lma import only_option, read_update
-from support.gateway_process import (
-    LMA_ADDRESS,
-    MN1_MAC,
-    MN2_MAC,
-    PROXY_CARE_OF_ADDRESS,
-    STRANGER_ADDRESS,
-    GatewayProcess,
-    gateway_process,
-    wait_for,
-)
+from support.gateway_host import PROXY_CARE_OF_ADDRESS
+from support.gateway_process import GatewayProcess, gateway_process
+from support.played_lma import LMA_ADDRESS, STRANGER_ADDRESS
+from support.played_nodes import MN1_MAC, MN2_MAC
+from support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -64,9 +59,9 @@ def is_advertisement(packet: bytes) -> bool:
 
 def attach(gateway: GatewayProcess, mac: bytes = MN1_MAC) -> IPv6Network:
     """Any frame of the node, an honest LMA; the prefix the node is told."""
-    gateway.from_node(mac, datagram("fe80::1"))
-    gateway.answer(gateway.lma.answer(gateway.next_update()))
-    told = RouterAdvertisement.decode(gateway.to_node(mac, is_advertisement))
+    gateway.nodes.send(mac, datagram("fe80::1"))
+    gateway.lma.answer(gateway.lma.next_update())
+    told = RouterAdvertisement.decode(gateway.nodes.next_packet(mac, is_advertisement))
     return told.prefixes[0].prefix
 
 
@@ -84,11 +79,11 @@ def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
     )
     spoiled = bytearray(honest)
     spoiled[-1] ^= 0xFF
-    gateway.inject(bytes(spoiled))
+    gateway.lma.inject(bytes(spoiled))
     for length in (0, 1, 7, 8, 12, 20):
-        gateway.inject(honest[:length])
-    gateway.inject(honest, STRANGER_ADDRESS)
-    gateway.inject(honest)
+        gateway.lma.inject(honest[:length])
+    gateway.lma.inject(honest, STRANGER_ADDRESS)
+    gateway.lma.inject(honest)
     wait_for(lambda: gateway.discarded("unmatched") == 1, "the last message has been read")
     discarded = gateway.counters()["discarded"]
     assert discarded["bad_checksum"] >= 1
@@ -104,21 +99,21 @@ def test_malformed_and_foreign_messages_are_counted_and_change_nothing(
 def test_errors_travel_both_ways(gateway: GatewayProcess) -> None:
     """A defective header is answered on the wire; a kernel without an LMA says so."""
     with gateway.world_socket("core") as core:
-        gateway.inject(BAD_PAYLOAD_PROTOCOL)
+        gateway.lma.inject(BAD_PAYLOAD_PROTOCOL)
         frames = (EthernetFrame.decode(core.recv(2048)).payload for _ in range(50))
         told = next(each for each in frames if each[6] == 58 and each[40] == 4)
         assert told[41] == 0
         assert int.from_bytes(told[44:48], "big") == 40
         assert told[48 + 40 :] == BAD_PAYLOAD_PROTOCOL
-    gateway.from_node(MN1_MAC, datagram("fe80::1"))
-    update = gateway.next_update()
+    gateway.nodes.send(MN1_MAC, datagram("fe80::1"))
+    update = gateway.lma.next_update()
     quoted = IPv6Packet(PROXY_CARE_OF_ADDRESS, LMA_ADDRESS, 135, update.data).encode()
     problem = ParameterProblem(ParameterProblemCode.UNRECOGNIZED_NEXT_HEADER, 6, quoted)
-    gateway.inject(problem.encode(LMA_ADDRESS, PROXY_CARE_OF_ADDRESS), protocol=58)
+    gateway.lma.inject(problem.encode(LMA_ADDRESS, PROXY_CARE_OF_ADDRESS), protocol=58)
     wait_for(lambda: gateway.peer()["held_s"], "the LMA is left alone")
     assert gateway.peer()["network_errors"] == {"parameter_problem (1)": 1}
     assert [row["state"] for row in gateway.bindings()] == ["registering"]
-    gateway.answer(gateway.lma.answer(update))
+    gateway.lma.answer(update)
     wait_for(lambda: gateway.bindings()[0]["state"] == "active", "the late answer counts")
     assert not gateway.peer()["held_s"]
 
@@ -126,15 +121,15 @@ def test_errors_travel_both_ways(gateway: GatewayProcess) -> None:
 @pytest.mark.requirement("RA-05", "FWD-09", "RTX-02", "RTX-05")
 def test_silent_lma_means_no_advertisement_and_counted_drops(gateway: GatewayProcess) -> None:
     """RA-05, FWD-09, RTX-02: and the gateway keeps asking."""
-    gateway.from_node(MN1_MAC, datagram("fe80::1"))
-    first = read_update(gateway.next_update())
-    gateway.from_node(MN1_MAC, datagram("2001:db8:100:1::1"))
+    gateway.nodes.send(MN1_MAC, datagram("fe80::1"))
+    first = read_update(gateway.lma.next_update())
+    gateway.nodes.send(MN1_MAC, datagram("2001:db8:100:1::1"))
     drops = lambda: gateway.counters()["dataplane"]["drops"]["unknown_source"]  # noqa: E731
     wait_for(drops, "the node's packet is dropped and counted")
-    gateway.answer_probe(MN1_MAC)
-    again = read_update(gateway.next_update())
+    gateway.nodes.answer_probe(MN1_MAC)
+    again = read_update(gateway.lma.next_update())
     assert again.sequence != first.sequence
-    gateway.nothing_to_node(MN1_MAC, is_advertisement)
+    gateway.nodes.no_packet(MN1_MAC, is_advertisement)
     assert [row["state"] for row in gateway.bindings()] == ["registering"]
 
 
@@ -144,9 +139,9 @@ def test_node_that_answers_no_question_is_asked_no_more_lifetime_for(
 ) -> None:
     """The LMA is silent; what is sent after the first request takes it back."""
     gateway = bare.start_ready(link="{presence_solicitations: 1}")
-    gateway.from_node(MN1_MAC, datagram("fe80::1"))
-    assert read_update(gateway.next_update()).lifetime_s > 0
-    assert read_update(gateway.next_update()).lifetime_s == 0
+    gateway.nodes.send(MN1_MAC, datagram("fe80::1"))
+    assert read_update(gateway.lma.next_update()).lifetime_s > 0
+    assert read_update(gateway.lma.next_update()).lifetime_s == 0
 
 
 @pytest.mark.requirement("DETACH-01", "DETACH-03", "DETACH-04", "DETACH-07", "ND-17")
@@ -156,15 +151,15 @@ def test_unmodified_kernel_keeps_its_service_until_it_is_gone_without_a_word(
     gateway = bare.start_ready(
         link="{presence_solicitations: 1}", protocol="{refresh_fraction: 0.1}"
     )
-    gateway.put_kernel_node(MN1_MAC)
+    gateway.kernel_node.attach(MN1_MAC)
     for _ in range(4):
-        message = gateway.next_update()
+        message = gateway.lma.next_update()
         assert read_update(message).lifetime_s > 0
-        gateway.answer(gateway.lma.answer(message, lifetime_s=12))
-    gateway.silence_kernel_node()
-    message = gateway.next_update()
+        gateway.lma.answer(message, lifetime_s=12)
+    gateway.kernel_node.fall_silent()
+    message = gateway.lma.next_update()
     assert read_update(message).lifetime_s == 0
-    gateway.answer(gateway.lma.answer(message))
+    gateway.lma.answer(message)
     wait_for(lambda: not gateway.bindings(), "the binding is gone")
 
 
@@ -175,32 +170,32 @@ def test_kernel_node_loses_its_addresses_with_the_link_and_is_served_anew(
     """DEREG-10: the kernel there with a network manager, which drops what was configured on a link
     that has no carrier any more, as all of them do; the kernel by itself would not."""
     gateway = bare.start_ready(link="{single_node: true, down_s: 0.5}")
-    gateway.put_kernel_node(MN1_MAC)
-    gateway.answer(gateway.lma.answer(gateway.next_update()))
+    gateway.kernel_node.attach(MN1_MAC)
+    gateway.lma.answer(gateway.lma.next_update())
     prefix = IPv6Network(wait_for(gateway.bindings, "bound")[0]["home_network_prefixes"][0])
 
     def has_address() -> bool:
-        return any(address in prefix for address in gateway.node_addresses())
+        return any(address in prefix for address in gateway.kernel_node.addresses())
 
     def is_bound() -> bool:
         return [row["state"] for row in gateway.bindings()] == ["active"]
 
     wait_for(has_address, "the node has an address of its prefix")
-    with gateway.network_manager():
+    with gateway.kernel_node.network_manager():
         while has_address():
             wait_for(is_bound, "bound")
             gateway.clear("mn1@example.net")
-            gateway.answer(gateway.lma.answer(gateway.next_update()))
+            gateway.lma.answer(gateway.lma.next_update())
             # one that speaks meanwhile is registered again, and nothing is to be cleaned up
             wait_for(
-                lambda: not has_address() or gateway.has_update() or is_bound(),
+                lambda: not has_address() or gateway.lma.has_update() or is_bound(),
                 "the node has dropped its address",
             )
-            if has_address() and gateway.has_update():
-                gateway.answer(gateway.lma.answer(gateway.next_update()))
+            if has_address() and gateway.lma.has_update():
+                gateway.lma.answer(gateway.lma.next_update())
         while not has_address():  # it may speak before the link is down, and be detached by that
-            gateway.answer(gateway.lma.answer(gateway.next_update()))
-            wait_for(lambda: has_address() or gateway.has_update(), "the node is served anew")
+            gateway.lma.answer(gateway.lma.next_update())
+            wait_for(lambda: has_address() or gateway.lma.has_update(), "the node is served anew")
 
 
 @pytest.mark.requirement("PBA-14", "PBA-15", "PBA-22")
@@ -208,10 +203,10 @@ def test_rejecting_lma_means_no_advertisement_and_no_further_request(
     gateway: GatewayProcess,
 ) -> None:
     """PBA-14, PBA-15, PBA-22."""
-    gateway.from_node(MN1_MAC, datagram("fe80::1"))
-    gateway.answer(gateway.lma.answer(gateway.next_update(), status=152))
+    gateway.nodes.send(MN1_MAC, datagram("fe80::1"))
+    gateway.lma.answer(gateway.lma.next_update(), status=152)
     wait_for(lambda: gateway.bindings()[0]["state"] == "held", "the binding is held")
-    gateway.nothing_to_node(MN1_MAC, is_advertisement)
+    gateway.nodes.no_packet(MN1_MAC, is_advertisement)
     assert gateway.bindings()[0]["last_status"] == "PROXY_REG_NOT_ENABLED (152)"
 
 
@@ -222,7 +217,7 @@ def test_packet_of_a_regular_host_to_a_node_goes_towards_its_lma(
 ) -> None:
     """FWD-06, FWD-07: as it is, without a tunnel; delivering it here would be allowed with local
     routing and is never done."""
-    bare.add_regular_link("lan")
+    bare.host.add_regular_link("lan")
     gateway = bare.start_ready(protocol=f"{{local_routing: {local_routing}}}")
     prefix = attach(gateway)
     packet = datagram("2001:db8:1a::1", prefix.network_address + 1)
@@ -231,7 +226,7 @@ def test_packet_of_a_regular_host_to_a_node_goes_towards_its_lma(
         frames = (EthernetFrame.decode(core.recv(2048)).payload for _ in range(50))
         forwarded = next(each for each in frames if each[8:] == packet[8:])
     assert IPv6Packet.decode(forwarded).hop_limit == IPv6Packet.decode(packet).hop_limit - 1
-    gateway.nothing_to_node(MN1_MAC, lambda each: each[8:] == packet[8:])
+    gateway.nodes.no_packet(MN1_MAC, lambda each: each[8:] == packet[8:])
 
 
 @pytest.mark.requirement("FWD-09")
@@ -242,9 +237,9 @@ def test_spoofed_packet_is_dropped_and_counted(gateway: GatewayProcess, spoof: s
     others = attach(gateway, MN2_MAC)
     dropped = gateway.counters()["dataplane"]["drops"]["unknown_source"]
     if spoof == "prefix":
-        gateway.from_node(MN1_MAC, datagram(others.network_address + 1))
+        gateway.nodes.send(MN1_MAC, datagram(others.network_address + 1))
     else:
-        gateway.from_node(MN2_MAC, datagram(own.network_address + 1))
+        gateway.nodes.send(MN2_MAC, datagram(own.network_address + 1))
     wait_for(
         lambda: gateway.counters()["dataplane"]["drops"]["unknown_source"] == dropped + 1,
         "the spoofed packet is dropped and counted",
@@ -260,17 +255,18 @@ def test_access_link_that_comes_back_is_served_as_before(
     """With the link go the gateway's address, the neighbours and what listens on it."""
     attach(gateway)
     if is_new:
-        gateway.remake_access_link()
+        gateway.host.remake_access_link()
+        gateway.nodes.reconnect()
     else:
-        gateway.flap_access_link()
+        gateway.host.flap_access_link()
     wait_for(
-        lambda: "fe80::200:5eff:fe00:5213" in gateway.access_addresses(),
+        lambda: "fe80::200:5eff:fe00:5213" in gateway.host.access_addresses(),
         "the gateway has its address on the link again",
     )
     wait_for(lambda: gateway.bindings() == [], "the node's old binding is over")
-    assert read_update(gateway.next_update()).lifetime_s == 0
+    assert read_update(gateway.lma.next_update()).lifetime_s == 0
     prefix = attach(gateway)
-    gateway.from_node(MN1_MAC, datagram(prefix.network_address + 1))
+    gateway.nodes.send(MN1_MAC, datagram(prefix.network_address + 1))
     wait_for(
         lambda: sum(row["uplink_packets"] for row in gateway.bindings()) == 1,
         "the node's packets are forwarded again",
@@ -280,9 +276,9 @@ def test_access_link_that_comes_back_is_served_as_before(
 def test_flushed_rules_are_put_back_with_the_next_change(gateway: GatewayProcess) -> None:
     """Another tool's `flush ruleset` takes our table; the next attach finds out."""
     attach(gateway)
-    gateway.flush_ruleset()
+    gateway.host.nft("flush ruleset")
     prefix = attach(gateway, MN2_MAC)
-    gateway.from_node(MN2_MAC, datagram(prefix.network_address + 1))
+    gateway.nodes.send(MN2_MAC, datagram(prefix.network_address + 1))
     wait_for(
         lambda: sum(row["uplink_packets"] for row in gateway.bindings()) == 1,
         "packets are counted again",
@@ -304,8 +300,8 @@ def test_term_takes_bindings_back_and_leaves_nothing(gateway: GatewayProcess) ->
     """DEREG-02: the LMA does not answer, and yet it ends in time."""
     attach(gateway)
     assert gateway.stop() == 0
-    assert read_update(gateway.next_update()).lifetime_s == 0
-    told = RouterAdvertisement.decode(gateway.to_node(MN1_MAC, is_advertisement))
+    assert read_update(gateway.lma.next_update()).lifetime_s == 0
+    told = RouterAdvertisement.decode(gateway.nodes.next_packet(MN1_MAC, is_advertisement))
     assert told.router_lifetime_s == 0
     assert not gateway.socket_path.exists()
 
@@ -365,8 +361,8 @@ def test_without_privileges_it_says_which_are_missing(
 @pytest.mark.requirement("PBU-03", "PBU-06")
 def test_update_that_reaches_the_lma_is_what_was_meant(gateway: GatewayProcess) -> None:
     """PBU-03, PBU-06: source and destination as on the wire, checksum verified."""
-    gateway.from_node(MN1_MAC, datagram("fe80::1"))
-    message = gateway.next_update()
+    gateway.nodes.send(MN1_MAC, datagram("fe80::1"))
+    message = gateway.lma.next_update()
     assert message.source == PROXY_CARE_OF_ADDRESS
     update = read_update(message)
     assert only_option(update, MobileNodeIdentifierOption).identifier == b"mn1@example.net"

@@ -16,14 +16,10 @@ from mag.wire.neighbor_discovery import ROUTER_ADVERTISEMENT, RouterAdvertisemen
 from mag.wire.neighbor_discovery_packet import encode_packet
 from mag.wire.options import MobileNodeLinkLayerIdentifierOption
 from support.fake_lma import read_update
-from support.gateway_process import (
-    ECHO_REPLY,
-    ECHO_REQUEST,
-    GatewayProcess,
-    gateway_process,
-    wait_for,
-)
+from support.gateway_process import GatewayProcess, gateway_process
+from support.kernel_node import ECHO_REPLY, ECHO_REQUEST
 from support.tun_cable import tun_cable
+from support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -41,7 +37,7 @@ OTHER_PREFIX = IPv6Address("2001:db8:ffff::")
 def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
     """It serves, and the node at the other end has not switched on yet."""
     with gateway_process(tmp_path) as gateway:
-        gateway.netlink(lambda route: route.link("del", index=index_of(route)))
+        gateway.host.netlink(lambda route: route.link("del", index=index_of(route)))
         with tun_cable("access", *gateway.namespaces):
             yield gateway.start_ready(link=LINK)
 
@@ -55,10 +51,10 @@ def switch_on(gateway: GatewayProcess) -> RouterAdvertisement:
     """The node's kernel comes up, an honest LMA; what the node is told."""
     gateway.in_world(switch_on_tun)
     with gateway.world_socket("access") as link:
-        message = gateway.next_update()
+        message = gateway.lma.next_update()
         update = read_update(message)
         assert not any(isinstance(o, MobileNodeLinkLayerIdentifierOption) for o in update.options)
-        gateway.answer(gateway.lma.answer(message))
+        gateway.lma.answer(message)
         while True:
             packet = link.recv(2048)
             if packet[6] == IP_PROTOCOL_ICMPV6 and packet[40] == ROUTER_ADVERTISEMENT:
@@ -72,7 +68,7 @@ def switch_on_tun() -> None:
 
 def address_in(gateway: GatewayProcess, prefix: IPv6Network) -> IPv6Address:
     def look() -> IPv6Address | None:
-        return next((each for each in gateway.node_addresses() if each in prefix), None)
+        return next((each for each in gateway.kernel_node.addresses() if each in prefix), None)
 
     address = wait_for(look, "the node has an address of its prefix")
     assert address is not None
@@ -83,7 +79,7 @@ def echo_through_the_tunnel(gateway: GatewayProcess, node: IPv6Address) -> IPv6P
     """The correspondent asks the node; what the node's kernel says, as it comes to the LMA."""
     with gateway.world_socket("core") as core:
         request = encode_packet(ECHO, CORRESPONDENT, node)
-        gateway.inject(request, protocol=IP_PROTOCOL_IPV6)
+        gateway.lma.inject(request, protocol=IP_PROTOCOL_IPV6)
         while True:
             outer = IPv6Packet.decode(EthernetFrame.decode(core.recv(2048)).payload)
             if outer.next_header == IP_PROTOCOL_IPV6:
@@ -97,7 +93,7 @@ def test_node_behind_it_is_served(gateway: GatewayProcess) -> None:
     told = switch_on(gateway)
     assert told.source_link_layer_address is None
     node = address_in(gateway, told.prefixes[0].prefix)
-    wait_for(gateway.kernel_nodes_router, "the node has a default router")
+    wait_for(gateway.kernel_node.router, "the node has a default router")
     reply = echo_through_the_tunnel(gateway, node)
     assert (reply.source, reply.destination) == (node, CORRESPONDENT)
     (row,) = gateway.bindings()
@@ -126,7 +122,7 @@ def test_anycast_address_of_its_prefix_is_the_gateways_and_no_other(
 ) -> None:
     prefix = switch_on(gateway).prefixes[0].prefix
     node = address_in(gateway, prefix)
-    wait_for(gateway.kernel_nodes_router, "the node has a default router")
+    wait_for(gateway.kernel_node.router, "the node has a default router")
     with gateway.world_socket("core") as core:
         gateway.in_world(lambda: send_echo(OTHER_PREFIX))
         while True:
@@ -152,23 +148,23 @@ def send_echo(destination: IPv6Address) -> None:
 @pytest.mark.requirement("CFG-09", "SEQ-04")
 def test_killed_gateway_finds_all_of_it_again(gateway: GatewayProcess) -> None:
     node = address_in(gateway, switch_on(gateway).prefixes[0].prefix)
-    path = gateway.packet_path()
+    path = gateway.host.packet_path()
     gateway.kill()
     gateway.start_ready(link=LINK)
     wait_for(lambda: [row["state"] for row in gateway.bindings()] == ["active"], "it goes on")
-    assert gateway.packet_path() == path
+    assert gateway.host.packet_path() == path
     echo_through_the_tunnel(gateway, node)
-    gateway.no_update()
+    gateway.lma.no_update()
 
 
 @pytest.mark.requirement("DETACH-06")
 def test_end_of_the_session_is_the_end_of_the_binding(gateway: GatewayProcess) -> None:
     """A PPP session takes its interface with it."""
     switch_on(gateway)
-    gateway.netlink(lambda route: route.link("del", index=index_of(route)))
-    message = gateway.next_update()
+    gateway.host.netlink(lambda route: route.link("del", index=index_of(route)))
+    message = gateway.lma.next_update()
     assert read_update(message).lifetime_s == 0
-    gateway.answer(gateway.lma.answer(message))
+    gateway.lma.answer(message)
     wait_for(lambda: not gateway.bindings(), "the binding is gone")
 
 
@@ -187,7 +183,7 @@ def test_interface_of_the_other_kind_is_refused(
         if has_addresses:
             process = gateway.start(link=link)
         else:
-            gateway.netlink(lambda route: route.link("del", index=index_of(route)))
+            gateway.host.netlink(lambda route: route.link("del", index=index_of(route)))
             with tun_cable("access", *gateway.namespaces):
                 process = gateway.start(link=link)
                 process.wait(10)

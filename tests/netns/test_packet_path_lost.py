@@ -20,14 +20,10 @@ from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_IPV6
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
-from support.gateway_process import (
-    LMA_ADDRESS,
-    MN1_MAC,
-    MN2_MAC,
-    GatewayProcess,
-    gateway_process,
-    wait_for,
-)
+from support.gateway_process import GatewayProcess, gateway_process
+from support.played_lma import LMA_ADDRESS
+from support.played_nodes import MN1_MAC, MN2_MAC
+from support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -58,18 +54,18 @@ def datagram(source: IPv6Address, destination: IPv6Address = CORRESPONDENT) -> b
 
 def attach(gateway: GatewayProcess, mac: bytes = MN1_MAC) -> IPv6Address:
     """An address within the prefix that the node is told."""
-    gateway.from_node(mac, datagram(IPv6Address("fe80::1")))
-    gateway.answer(gateway.lma.answer(gateway.next_update()))
+    gateway.nodes.send(mac, datagram(IPv6Address("fe80::1")))
+    gateway.lma.answer(gateway.lma.next_update())
     is_advertisement = lambda packet: packet[6] == 58 and packet[40] == 134  # noqa: E731
-    told = RouterAdvertisement.decode(gateway.to_node(mac, is_advertisement))
+    told = RouterAdvertisement.decode(gateway.nodes.next_packet(mac, is_advertisement))
     return told.prefixes[0].prefix.network_address + 1
 
 
 def reaches(gateway: GatewayProcess, address: IPv6Address, mac: bytes = MN1_MAC) -> bool:
     """Both ways: what the node sends comes out of the tunnel, what is sent to it arrives."""
     with gateway.world_socket("access") as access, gateway.world_socket("core") as core:
-        gateway.from_node(mac, datagram(address))
-        gateway.inject(datagram(CORRESPONDENT, address), protocol=IP_PROTOCOL_IPV6)
+        gateway.nodes.send(mac, datagram(address))
+        gateway.lma.inject(datagram(CORRESPONDENT, address), protocol=IP_PROTOCOL_IPV6)
         up = any(packet.next_header == IP_PROTOCOL_IPV6 for packet in heard(core))
         down = any(packet.source == CORRESPONDENT for packet in heard(access))
         return up and down
@@ -155,14 +151,14 @@ NFTABLES = {
 def test_what_ip_deletes_is_noticed_and_put_back(gateway: GatewayProcess, damage: str) -> None:
     address = attach(gateway)
     wait_for(lambda: reaches(gateway, address), "the node has traffic")
-    gateway.netlink(NETLINK[damage])
+    gateway.host.netlink(NETLINK[damage])
     check_put_back(gateway, address)
 
 
 @pytest.mark.parametrize("damage", NFTABLES)
 def test_what_nft_deletes_is_noticed_and_put_back(gateway: GatewayProcess, damage: str) -> None:
     address = attach(gateway)
-    gateway.nft(NFTABLES[damage])
+    gateway.host.nft(NFTABLES[damage])
     check_put_back(gateway, address)
     counted = gateway.bindings()[0]["uplink_packets"]
     wait_for(
@@ -180,7 +176,7 @@ def check_put_back(gateway: GatewayProcess, address: IPv6Address) -> None:
 
 def test_kernel_that_no_longer_forwards_is_made_to(gateway: GatewayProcess) -> None:
     address = attach(gateway)
-    gateway.switch("all/forwarding", "0")
+    gateway.host.switch("all/forwarding", "0")
     check_put_back(gateway, address)
 
 
@@ -195,14 +191,14 @@ def test_access_link_that_its_operator_takes_down_stays_down(bare: GatewayProces
         route.link("set", index=route.link_lookup(ifname="access")[0], state="down")
 
     gateway = bare.start_ready(verify="1")
-    gateway.netlink(take_down)
-    gateway.flush_ruleset()
+    gateway.host.netlink(take_down)
+    gateway.host.nft("flush ruleset")
     wait_for(lambda: gateway.dataplane()["restored"], "our table is back")
     before = times_noticed(gateway)
-    gateway.netlink(delete_our_rules)
+    gateway.host.netlink(delete_our_rules)
     wait_for(lambda: times_noticed(gateway) > before, "the rules were missed")
-    wait_for(lambda: gateway.netlink(has_our_rules), "the rules are back")
-    assert gateway.netlink(state) == "DOWN"
+    wait_for(lambda: gateway.host.netlink(has_our_rules), "the rules are back")
+    assert gateway.host.netlink(state) == "DOWN"
 
 
 def test_what_is_not_ours_may_go_and_what_is_not_ours_stays(gateway: GatewayProcess) -> None:
@@ -216,18 +212,18 @@ def test_what_is_not_ours_may_go_and_what_is_not_ours_stays(gateway: GatewayProc
             )
 
     address = attach(gateway)
-    gateway.netlink(make)
-    gateway.nft("add table inet other\nadd chain inet other kept\nadd table inet gone")
-    gateway.netlink(flush_table(FOREIGN_TABLE + 1))
-    gateway.nft("delete table inet gone")
+    gateway.host.netlink(make)
+    gateway.host.nft("add table inet other\nadd chain inet other kept\nadd table inet gone")
+    gateway.host.netlink(flush_table(FOREIGN_TABLE + 1))
+    gateway.host.nft("delete table inet gone")
     assert gateway.dataplane()["losses_noticed"] == {}
-    gateway.netlink(flush_table(TABLES.downlink))
+    gateway.host.netlink(flush_table(TABLES.downlink))
     check_put_back(gateway, address)
-    rules = gateway.netlink(lambda route: list(route.get_rules(socket.AF_INET6)))
+    rules = gateway.host.netlink(lambda route: list(route.get_rules(socket.AF_INET6)))
     assert FOREIGN_PRIORITY in {rule.get_attr("FRA_PRIORITY") for rule in rules}
     table = {"family": socket.AF_INET6, "table": FOREIGN_TABLE}
-    assert gateway.netlink(lambda route: len(list(route.get_routes(**table)))) == 1
-    gateway.nft("list chain inet other kept")
+    assert gateway.host.netlink(lambda route: len(list(route.get_routes(**table)))) == 1
+    gateway.host.nft("list chain inet other kept")
 
 
 def test_own_changes_are_nobody_elses(bare: GatewayProcess) -> None:
@@ -238,7 +234,7 @@ def test_own_changes_are_nobody_elses(bare: GatewayProcess) -> None:
         attach(gateway, MN2_MAC)
         for mac in (MN1_MAC, MN2_MAC):
             gateway.detach(mac)
-            gateway.answer(gateway.lma.answer(gateway.next_update()))
+            gateway.lma.answer(gateway.lma.next_update())
         wait_for(lambda: not gateway.bindings(), "both have gone")
     gateway.reconfigure(("mn2@example.net", "mn3@example.net"))
     gateway.hang_up()

@@ -10,13 +10,9 @@ import pytest
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from netns.test_gateway_process import attach, datagram, is_advertisement
 from support.fake_lma import read_update
-from support.gateway_process import (
-    MN1_MAC,
-    MN2_MAC,
-    GatewayProcess,
-    gateway_process,
-    wait_for,
-)
+from support.gateway_process import GatewayProcess, gateway_process
+from support.played_nodes import MN1_MAC, MN2_MAC
+from support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -42,7 +38,7 @@ def packets_up(gateway: GatewayProcess, mn_id: str) -> int:
 def forwards(gateway: GatewayProcess, mac: bytes, mn_id: str, prefix: IPv6Network) -> None:
     """The node's next packet is forwarded."""
     before = packets_up(gateway, mn_id)
-    gateway.from_node(mac, datagram(prefix.network_address + 1))
+    gateway.nodes.send(mac, datagram(prefix.network_address + 1))
     wait_for(lambda: packets_up(gateway, mn_id) == before + 1, f"{mn_id} is forwarded")
 
 
@@ -54,9 +50,9 @@ def test_hang_up_takes_the_file_and_leaves_untouched_nodes_alone(
     before = gateway.bindings()[0]
     gateway.reconfigure(WITHOUT_MN2)
     gateway.hang_up()
-    update = gateway.next_update()
+    update = gateway.lma.next_update()
     assert read_update(update).lifetime_s == 0
-    gateway.answer(gateway.lma.answer(update))
+    gateway.lma.answer(update)
     wait_for(lambda: len(gateway.bindings()) == 1, "the removed node's binding has ended")
     (after,) = gateway.bindings()
     assert after["binding_id"] == before["binding_id"]
@@ -83,7 +79,7 @@ def test_new_values_are_advertised_and_a_new_tunnel_mtu_is_set(gateway: GatewayP
         SHORTER_PREFIX_LIFE, ("2001:db8:c::1}", "2001:db8:c::1, path_mtu_octets: 1400}")
     )
     gateway.hang_up()
-    told = RouterAdvertisement.decode(gateway.to_node(MN1_MAC, is_advertisement))
+    told = RouterAdvertisement.decode(gateway.nodes.next_packet(MN1_MAC, is_advertisement))
     assert told.prefixes[0].valid_lifetime_s == 7200
     assert told.mtu == 1360
     forwards(gateway, MN1_MAC, "mn1@example.net", prefix)
@@ -97,21 +93,23 @@ def test_access_link_that_is_not_there_is_refused_and_taken_once_it_is(
     gateway.hang_up()
     wait_for(lambda: gateway.reloads("refused") == 1, "refused")
     forwards(gateway, MN1_MAC, "mn1@example.net", prefix)
-    gateway.add_access_link("access9")
+    gateway.host.add_access_link("access9")
     gateway.hang_up()
     wait_for(lambda: gateway.reloads("applied") == 1, "applied")
-    assert "fe80::200:5eff:fe00:5213" in gateway.access_addresses("access9")
+    assert "fe80::200:5eff:fe00:5213" in gateway.host.access_addresses("access9")
     forwards(gateway, MN1_MAC, "mn1@example.net", prefix)
 
 
 def test_removed_access_link_gets_its_own_addresses_back(gateway: GatewayProcess) -> None:
-    gateway.add_access_link("access9")
+    gateway.host.add_access_link("access9")
     prefix = attach(gateway)
     gateway.reconfigure(("{access: {}}", "{access: {}, access9: {}}"))
     gateway.hang_up()
     shared = "fe80::200:5eff:fe00:5213"
-    wait_for(lambda: shared in gateway.access_addresses("access9"), "the link is taken")
+    wait_for(lambda: shared in gateway.host.access_addresses("access9"), "the link is taken")
     gateway.reconfigure((", access9: {}", ""))
     gateway.hang_up()
-    wait_for(lambda: shared not in gateway.access_addresses("access9"), "the link is given back")
+    wait_for(
+        lambda: shared not in gateway.host.access_addresses("access9"), "the link is given back"
+    )
     forwards(gateway, MN1_MAC, "mn1@example.net", prefix)

@@ -16,7 +16,9 @@ from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_IPV6
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
-from support.gateway_process import MN1_MAC, MN2_MAC, GatewayProcess, gateway_process, wait_for
+from support.gateway_process import GatewayProcess, gateway_process
+from support.played_nodes import MN1_MAC, MN2_MAC
+from support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -68,7 +70,7 @@ class Pings:
             data = self.sent.to_bytes(20, "big")
             packet = IPv6Packet(self._address, CORRESPONDENT, UDP, data)
             self.sent += 1
-            self._gateway.from_node(self._mac, packet.encode())
+            self._gateway.nodes.send(self._mac, packet.encode())
             self._listen(access, core, INTERVAL_S)
 
     def _listen(self, access: socket.socket, core: socket.socket, timeout_s: float) -> None:
@@ -80,7 +82,7 @@ class Pings:
                 inner = IPv6Packet.decode(packet.payload)
                 if inner.destination == CORRESPONDENT:
                     answer = IPv6Packet(CORRESPONDENT, inner.source, UDP, inner.payload)
-                    self._gateway.inject(answer.encode(), protocol=IP_PROTOCOL_IPV6)
+                    self._gateway.lma.inject(answer.encode(), protocol=IP_PROTOCOL_IPV6)
             elif packet.source == CORRESPONDENT and frame.destination == self._mac:
                 self.answered.add(int.from_bytes(packet.payload, "big"))
 
@@ -88,10 +90,10 @@ class Pings:
 def attach(gateway: GatewayProcess, mac: bytes) -> IPv6Network:
     """Any frame of the node, an honest LMA; the prefix the node is told."""
     packet = IPv6Packet(IPv6Address("fe80::1"), CORRESPONDENT, UDP, bytes(20))
-    gateway.from_node(mac, packet.encode())
-    gateway.answer(gateway.lma.answer(gateway.next_update()))
+    gateway.nodes.send(mac, packet.encode())
+    gateway.lma.answer(gateway.lma.next_update())
     is_advertisement = lambda packet: packet[6] == 58 and packet[40] == 134  # noqa: E731
-    told = RouterAdvertisement.decode(gateway.to_node(mac, is_advertisement))
+    told = RouterAdvertisement.decode(gateway.nodes.next_packet(mac, is_advertisement))
     return told.prefixes[0].prefix
 
 
@@ -104,19 +106,19 @@ def lasting(rows: list[Document]) -> list[Document]:
 def test_killed_gateway_goes_on_and_nodes_and_lma_notice_nothing(gateway: GatewayProcess) -> None:
     prefix = attach(gateway, MN1_MAC)
     attach(gateway, MN2_MAC)
-    rows, path = gateway.bindings(), gateway.packet_path()
+    rows, path = gateway.bindings(), gateway.host.packet_path()
     assert len(rows) == 2
     pings = Pings(gateway, MN1_MAC, prefix.network_address + 1)
     with pings.running():
         wait_for(lambda: len(pings.answered) > 50, "packets go both ways")
         gateway.kill()
-        assert gateway.packet_path() == path
+        assert gateway.host.packet_path() == path
         mark = pings.sent + 100
         wait_for(lambda: max(pings.answered) > mark, "packets go on without a gateway")
         gateway.start_ready()
         wait_for(lambda: lasting(gateway.bindings()) == lasting(rows), "the same bindings")
-        assert gateway.packet_path() == path
+        assert gateway.host.packet_path() == path
         mark = pings.sent + 100
         wait_for(lambda: max(pings.answered) > mark, "packets go on with the next gateway")
     assert len(pings.answered) == pings.sent
-    gateway.no_update()
+    gateway.lma.no_update()

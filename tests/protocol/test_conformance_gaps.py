@@ -24,7 +24,6 @@ from mag.protocol.settings import RouterAdvertisementSettings
 from mag.services.router_advertisement import advertisement
 from mag.wire import mobility_header
 from mag.wire.binding_error import BindingError
-from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_MOBILITY_HEADER
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
@@ -54,8 +53,9 @@ from protocol.conftest import (
     settings,
 )
 from support.fake_lma import FakeLma, only_option, read_update, with_option
-from support.gateway_process import MN1_MAC as MN_OF_THE_FILE
-from support.gateway_process import GatewayProcess, gateway_process, wait_for
+from support.gateway_process import GatewayProcess, gateway_process
+from support.played_nodes import MN1_MAC as MN_OF_THE_FILE
+from support.waiting import wait_for
 
 THREE_PREFIXES = tuple(IPv6Network(f"2001:db8:{number}::/64") for number in range(1, 4))
 UNKNOWN_TYPE = 99
@@ -228,12 +228,12 @@ def test_updates_travel_bare_before_and_beside_the_tunnel(tmp_path: Path) -> Non
     with gateway_process(tmp_path) as process:
         gateway = process.start_ready()
         solicited = IPv6Packet(IPv6Address("fe80::1"), IPv6Address("ff02::2"), UDP, bytes(8))
-        gateway.from_node(MN_OF_THE_FILE, solicited.encode())
-        registration = gateway.next_update()
-        gateway.answer(gateway.lma.answer(registration))
+        gateway.nodes.send(MN_OF_THE_FILE, solicited.encode())
+        registration = gateway.lma.next_update()
+        gateway.lma.answer(registration)
         wait_for(lambda: gateway.bindings()[0]["state"] == "active", "the tunnel is there")
         gateway.stop()
-        deregistration = gateway.next_update()
+        deregistration = gateway.lma.next_update()
         for message in (registration, deregistration):
             packet = packet_with(gateway, message.data)
             assert packet.next_header == IP_PROTOCOL_MOBILITY_HEADER
@@ -244,7 +244,7 @@ def test_updates_travel_bare_before_and_beside_the_tunnel(tmp_path: Path) -> Non
 def packet_with(gateway: GatewayProcess, message: bytes) -> IPv6Packet:
     """The next packet on the core link that ends in this message, however it is wrapped."""
     while True:
-        packet = IPv6Packet.decode(EthernetFrame.decode(gateway._core.recv(2048)).payload)
+        packet = gateway.lma.next_packet()
         if packet.payload.endswith(message):
             return packet
 

@@ -1,6 +1,8 @@
 """Waiting for what threads and other processes do."""
 
 import asyncio
+import select
+import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -16,3 +18,13 @@ async def eventually(condition: Callable[[], Value]) -> Value:
         while not (value := condition()):  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     return value
+
+
+def wait_for(condition: Callable[[], Value], what: str) -> Value:
+    """Look again and again until it holds."""
+    give_up = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up:
+        if value := condition():
+            return value
+        select.select([], [], [], 0.01)
+    raise AssertionError(f"not within {PATIENCE_S:g} s: {what}")
