@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from structlog.testing import capture_logs
 
-from dataplane.conftest import needs_root, needs_vpp, vpp_installation
+from dataplane.conftest import needs_vpp, vpp_installation
 from dataplane.contract.bench import (
     ACCESS_LINKS,
     ALICE,
@@ -52,6 +52,7 @@ from mag.wire.options import MobileNodeIdentifierOption
 from services.vpp_adapters_bench import eventually
 from support.fake_adapters import MN1_MAC
 from support.fake_lma import FakeLma, only_option
+from support.marks import needs_root
 from support.namespaces import in_namespace, namespace_pair
 from support.vpp_process import VppInstallation
 from support.waiting import PATIENCE_S

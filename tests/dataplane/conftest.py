@@ -1,6 +1,5 @@
 """Fixtures: the contract suite over every packet path of this machine."""
 
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,10 +11,10 @@ from dataplane.contract.bench import ACCESS_LINKS, ALICE, BOB, TUNNELS, Bench, e
 from dataplane.contract.fake_bench import FakeBench
 from dataplane.contract.kernel_bench import KernelBench
 from dataplane.contract.vpp_bench import VppBench
+from support.marks import needs_root
 from support.namespaces import namespace_pair
 from support.vpp_process import VppInstallation, find_vpp
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 vpp_installation = find_vpp()
 needs_vpp = pytest.mark.skipif(
     not isinstance(vpp_installation, VppInstallation), reason=str(vpp_installation)

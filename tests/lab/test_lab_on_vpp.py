@@ -25,6 +25,7 @@ from lab.lab_process import (
 from mag.lab.errors import LabError
 from mag.lab.held import find_held_lab
 from mag.lab.packet_path.vpp_installation import find_vpp
+from support.marks import needs_root
 from support.tshark import TSHARK
 
 
@@ -41,7 +42,7 @@ MISSING = what_is_missing()
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.vpp,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+    needs_root,
     pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 LONGEST_RUN_S = 110

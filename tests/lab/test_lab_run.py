@@ -20,12 +20,10 @@ from lab.lab_process import (
     wait_until,
 )
 from mag.lab.held import find_held_lab
+from support.marks import needs_root
 from support.tshark import TSHARK
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 STOPS_WITHIN_S = 5.0
 
 

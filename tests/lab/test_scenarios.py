@@ -1,7 +1,6 @@
 """The LMA misbehaves, the configuration changes: every step holds, and nothing is left."""
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +9,9 @@ import pytest
 
 from lab.lab_process import LabProcess, left_behind, network_of_its_own, running, wait_until
 from mag.lab.scenarios.reject import STATUSES
+from support.marks import needs_root
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 STOPS_WITHIN_S = 5.0
 
 

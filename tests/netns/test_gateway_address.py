@@ -1,6 +1,5 @@
 """Without a fixed link-local address: the LMA gives one to each session (RFC 5213 §6.8)."""
 
-import os
 from collections.abc import Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -20,13 +19,11 @@ from mag.wire.neighbor_solicitation import (
 from mag.wire.options import LinkLocalAddressOption
 from support.fake_lma import only_option, read_update
 from support.gateway_process import GatewayProcess, gateway_process
+from support.marks import needs_root
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 GIVEN = IPv6Address("fe80::6d61:1")
 ANOTHER = IPv6Address("fe80::6d61:2")
 NODE = IPv6Address("fe80::ff:fe00:1")

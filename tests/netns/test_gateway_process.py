@@ -1,6 +1,5 @@
 """A real `mag run` between an LMA and nodes that are not always what they should be."""
 
-import os
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -18,14 +17,12 @@ from mag.wire.options import MobileNodeIdentifierOption
 from support.fake_lma import only_option, read_update
 from support.gateway_host import PROXY_CARE_OF_ADDRESS
 from support.gateway_process import GatewayProcess, gateway_process
+from support.marks import needs_root
 from support.played_lma import LMA_ADDRESS, STRANGER_ADDRESS
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 _BLANK = bytes([6, 1, 13]) + bytes(13)
 BAD_PAYLOAD_PROTOCOL = (
     _BLANK[:4]

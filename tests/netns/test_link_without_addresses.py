@@ -1,6 +1,5 @@
 """An access link without link-layer addresses (RFC 5213 §9.3): a kernel behind a tun device."""
 
-import os
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
@@ -18,13 +17,11 @@ from mag.wire.options import MobileNodeLinkLayerIdentifierOption
 from support.fake_lma import read_update
 from support.gateway_process import GatewayProcess, gateway_process
 from support.kernel_node import ECHO_REPLY, ECHO_REQUEST
+from support.marks import needs_root
 from support.tun_cable import tun_cable
 from support.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 LINK = "{mn_id: mn1@example.net, access_technology_type: ppp}"
 CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 ECHO = bytes((ECHO_REQUEST, 0, 0, 0)) + bytes(4)

@@ -1,6 +1,5 @@
 """A real `mag run` that is given another configuration by SIGHUP, on the kernel's packet path."""
 
-import os
 from collections.abc import Iterator
 from ipaddress import IPv6Network
 from pathlib import Path
@@ -11,13 +10,11 @@ from mag.wire.neighbor_discovery import RouterAdvertisement
 from netns.test_gateway_process import attach, datagram, is_advertisement
 from support.fake_lma import read_update
 from support.gateway_process import GatewayProcess, gateway_process
+from support.marks import needs_root
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 WITHOUT_MN2 = (
     '    mn2@example.net: {lma: lma1, link_layer_addresses: ["02:00:00:00:00:02"]}\n',
     "",

@@ -1,6 +1,5 @@
 """A real `mag run` is killed and started again; its nodes notice nothing."""
 
-import os
 import select
 import socket
 import threading
@@ -17,13 +16,11 @@ from mag.wire.iana import IP_PROTOCOL_IPV6
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from support.gateway_process import GatewayProcess, gateway_process
+from support.marks import needs_root
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 UDP = 17
 INTERVAL_S = 0.005

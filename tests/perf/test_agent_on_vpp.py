@@ -4,8 +4,9 @@ import pytest
 from perf.agent_on_vpp.restore import measure_restore
 from perf.agent_on_vpp.storm import measure_storm
 
-from dataplane.conftest import needs_root, needs_vpp, vpp_installation
+from dataplane.conftest import needs_vpp, vpp_installation
 from mag.lab.packet_path.vpp_installation import VppInstallation
+from support.marks import needs_root
 
 pytestmark = [pytest.mark.vpp, needs_root, needs_vpp]
 

@@ -1,6 +1,5 @@
 """Rules of the conformance list that hold by construction, each with the test that it lacked."""
 
-import os
 import random
 from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
@@ -54,6 +53,7 @@ from protocol.conftest import (
 )
 from support.fake_lma import FakeLma, only_option, read_update, with_option
 from support.gateway_process import GatewayProcess, gateway_process
+from support.marks import needs_root
 from support.played_nodes import MN1_MAC as MN_OF_THE_FILE
 from support.waiting import wait_for
 
@@ -221,7 +221,7 @@ def test_refresh_and_deregistration_name_every_prefix(
 
 
 @pytest.mark.netns
-@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+@needs_root
 @pytest.mark.requirement("PBU-15", "MH-18", "MH-25")
 def test_updates_travel_bare_before_and_beside_the_tunnel(tmp_path: Path) -> None:
     """RFC 6275 §6.1: nothing stands between IPv6 header and Mobility Header, no tunnel around."""

@@ -18,12 +18,10 @@ from mag.wire.neighbor_solicitation import (
     NeighborSolicitation,
     solicited_node,
 )
+from support.marks import needs_root
 from support.namespaces import in_namespace
 
-pytestmark = [
-    pytest.mark.netns,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.netns, needs_root]
 NODE = IPv6Address("fe80::1")
 ROUTER = IPv6Address("fe80::200:5eff:fe00:5213")
 ANYBODY = IPv6Address("::")

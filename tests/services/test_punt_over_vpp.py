@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 import pytest
 from structlog.testing import capture_logs
 
-from dataplane.conftest import needs_root, needs_vpp
+from dataplane.conftest import needs_vpp
 from dataplane.contract.bench import (
     ALICE,
     CORRESPONDENT,
@@ -40,6 +40,7 @@ from mag.wire.iana import (
 )
 from mag.wire.ipv6 import IPv6Packet
 from services.vpp_adapters_bench import AdaptersBench, eventually, frame_of, opened_adapters
+from support.marks import needs_root
 from support.mobility_headers import acknowledgement
 
 pytestmark = [pytest.mark.vpp, needs_root, needs_vpp]

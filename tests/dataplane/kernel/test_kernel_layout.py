@@ -11,7 +11,6 @@ from scapy.layers.inet import TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from dataplane.conftest import needs_root
 from dataplane.contract import frames
 from dataplane.contract.bench import (
     ACCESS_LINKS,
@@ -35,6 +34,7 @@ from mag.dataplane.kernel.backend import KernelDataplane
 from mag.dataplane.kernel.policy_rules import PolicyRules
 from mag.dataplane.reconciler import Reconciler
 from mag.dataplane.verdict import Delivered, InnerPacket, Tunnelled
+from support.marks import needs_root
 from support.namespaces import in_namespace
 
 pytestmark = [pytest.mark.netns, needs_root]

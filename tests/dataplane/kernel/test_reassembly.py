@@ -9,7 +9,6 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, defragment6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from dataplane.conftest import needs_root
 from dataplane.contract import frames
 from dataplane.contract.bench import (
     ACCESS_LINKS,
@@ -26,6 +25,7 @@ from dataplane.contract.kernel_bench import CORE, WITNESS, KernelBench
 from mag.dataplane.base import BindingCounters
 from mag.dataplane.kernel import probe, reassembly
 from mag.dataplane.verdict import Delivered, InnerPacket
+from support.marks import needs_root
 from support.namespaces import in_namespace
 
 pytestmark = [pytest.mark.netns, needs_root]

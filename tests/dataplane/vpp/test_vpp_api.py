@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.conftest import needs_root, needs_vpp, opened_vpp_bench, vpp_installation
+from dataplane.conftest import needs_vpp, opened_vpp_bench, vpp_installation
 from dataplane.contract.bench import (
     ACCESS_LINKS,
     ALICE,
@@ -36,6 +36,7 @@ from mag.dataplane.vpp.errors import VppIncompatibleError, VppRefusedError
 from mag.dataplane.vpp.interfaces import NO_INTERFACE, InterfaceDirectory
 from mag.dataplane.vpp.shared_layout import TableId
 from mag.dataplane.vpp.stats import StatsSegment
+from support.marks import needs_root
 from support.vpp_process import VppInstallation, VppProcess, running_vpp
 
 pytestmark = [pytest.mark.vpp, needs_root, needs_vpp]
