@@ -1,8 +1,6 @@
 """Without a fixed link-local address: the LMA gives one to each session (RFC 5213 §6.8)."""
 
-from collections.abc import Iterator
 from ipaddress import IPv6Address
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +16,7 @@ from mag.wire.neighbor_solicitation import (
 )
 from mag.wire.options import LinkLocalAddressOption
 from support.fake_lma import only_option, read_update
-from support.gateway_process import GatewayProcess, gateway_process
+from support.gateway_process import GatewayProcess
 from support.marks import needs_root
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
@@ -31,11 +29,10 @@ NO_FIXED_ADDRESS = '{fixed_mag_link_local_address: "::"}'
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+def gateway(bare: GatewayProcess) -> GatewayProcess:
     """Not started yet; its LMA gives GIVEN."""
-    with gateway_process(tmp_path) as process:
-        process.lma.anchor.link_local_address = GIVEN
-        yield process
+    bare.lma.anchor.link_local_address = GIVEN
+    return bare
 
 
 def is_icmpv6(kind: int, packet: bytes) -> bool:

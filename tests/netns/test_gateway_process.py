@@ -1,7 +1,6 @@
 """A real `mag run` between an LMA and nodes that are not always what they should be."""
 
-from collections.abc import Iterator
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from mag.wire.icmpv6_error import ParameterProblem, ParameterProblemCode
 from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import RouterAdvertisement
 from mag.wire.options import MobileNodeIdentifierOption
+from netns.nodes import attach, datagram, is_advertisement
 from support.fake_lma import only_option, read_update
 from support.gateway_host import PROXY_CARE_OF_ADDRESS
 from support.gateway_process import GatewayProcess, gateway_process
@@ -30,36 +30,7 @@ BAD_PAYLOAD_PROTOCOL = (
     + _BLANK[6:]
 )
 """A Heartbeat with TCP behind it."""
-CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_BPF = 12, 13, 21, 39
-UDP = 17
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Iterator[GatewayProcess]:
-    with gateway_process(tmp_path) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def gateway(bare: GatewayProcess) -> GatewayProcess:
-    return bare.start_ready()
-
-
-def datagram(source: IPv6Address | str, destination: IPv6Address = CORRESPONDENT) -> bytes:
-    return IPv6Packet(IPv6Address(source), destination, UDP, bytes(20)).encode()
-
-
-def is_advertisement(packet: bytes) -> bool:
-    return packet[6] == 58 and packet[40] == 134
-
-
-def attach(gateway: GatewayProcess, mac: bytes = MN1_MAC) -> IPv6Network:
-    """Any frame of the node, an honest LMA; the prefix the node is told."""
-    gateway.nodes.send(mac, datagram("fe80::1"))
-    gateway.lma.answer(gateway.lma.next_update())
-    told = RouterAdvertisement.decode(gateway.nodes.next_packet(mac, is_advertisement))
-    return told.prefixes[0].prefix
 
 
 @pytest.mark.requirement("MH-01", "PBA-05", "PBA-07", "PBA-11")

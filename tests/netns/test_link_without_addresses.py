@@ -2,8 +2,8 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -14,8 +14,9 @@ from mag.wire.ipv6 import IPv6Packet
 from mag.wire.neighbor_discovery import ROUTER_ADVERTISEMENT, RouterAdvertisement
 from mag.wire.neighbor_discovery_packet import encode_packet
 from mag.wire.options import MobileNodeLinkLayerIdentifierOption
+from netns.nodes import CORRESPONDENT
 from support.fake_lma import read_update
-from support.gateway_process import GatewayProcess, gateway_process
+from support.gateway_process import GatewayProcess
 from support.kernel_node import ECHO_REPLY, ECHO_REQUEST
 from support.marks import needs_root
 from support.tun_cable import tun_cable
@@ -23,7 +24,6 @@ from support.waiting import wait_for
 
 pytestmark = [pytest.mark.netns, needs_root]
 LINK = "{mn_id: mn1@example.net, access_technology_type: ppp}"
-CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
 ECHO = bytes((ECHO_REQUEST, 0, 0, 0)) + bytes(4)
 NOBODYS = IPv6Address("2001:db8:bad::1")
 OTHER_PREFIX = IPv6Address("2001:db8:ffff::")
@@ -31,12 +31,18 @@ OTHER_PREFIX = IPv6Address("2001:db8:ffff::")
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
+def gateway(bare: GatewayProcess) -> Iterator[GatewayProcess]:
     """It serves, and the node at the other end has not switched on yet."""
-    with gateway_process(tmp_path) as gateway:
-        gateway.host.netlink(lambda route: route.link("del", index=index_of(route)))
-        with tun_cable("access", *gateway.namespaces):
-            yield gateway.start_ready(link=LINK)
+    with without_addresses(bare):
+        yield bare.start_ready(link=LINK)
+
+
+@contextmanager
+def without_addresses(gateway: GatewayProcess) -> Iterator[None]:
+    """Its access link is one without link-layer addresses."""
+    gateway.host.netlink(lambda route: route.link("del", index=index_of(route)))
+    with tun_cable("access", *gateway.namespaces):
+        yield
 
 
 def index_of(route: IPRoute) -> int:
@@ -174,16 +180,14 @@ def test_end_of_the_session_is_the_end_of_the_binding(gateway: GatewayProcess) -
     ],
 )
 def test_interface_of_the_other_kind_is_refused(
-    tmp_path: Path, link: str, has_addresses: bool, complaint: str
+    bare: GatewayProcess, link: str, has_addresses: bool, complaint: str
 ) -> None:
-    with gateway_process(tmp_path) as gateway:
-        if has_addresses:
-            process = gateway.start(link=link)
-        else:
-            gateway.host.netlink(lambda route: route.link("del", index=index_of(route)))
-            with tun_cable("access", *gateway.namespaces):
-                process = gateway.start(link=link)
-                process.wait(10)
-        _, said = process.communicate(timeout=10)
-        assert process.returncode != 0
-        assert complaint in said
+    if has_addresses:
+        process = bare.start(link=link)
+    else:
+        with without_addresses(bare):
+            process = bare.start(link=link)
+            process.wait(10)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert complaint in said

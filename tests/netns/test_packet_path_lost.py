@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,44 +17,18 @@ from mag.dataplane.kernel.layout import (
 from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_IPV6
 from mag.wire.ipv6 import IPv6Packet
-from mag.wire.neighbor_discovery import RouterAdvertisement
-from support.gateway_process import GatewayProcess, gateway_process
+from netns.nodes import CORRESPONDENT, attach, datagram
+from support.gateway_process import GatewayProcess
 from support.marks import needs_root
 from support.played_lma import LMA_ADDRESS
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
 
 pytestmark = [pytest.mark.netns, needs_root]
-CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
-UDP = 17
 TABLES = RoutingTables(DEFAULT_TABLE_BASE)
 FOREIGN_PROTOCOL = 99
 FOREIGN_PRIORITY = 40
 FOREIGN_TABLE = 5000
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Iterator[GatewayProcess]:
-    with gateway_process(tmp_path) as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def gateway(bare: GatewayProcess) -> GatewayProcess:
-    return bare.start_ready()
-
-
-def datagram(source: IPv6Address, destination: IPv6Address = CORRESPONDENT) -> bytes:
-    return IPv6Packet(source, destination, UDP, bytes(20)).encode()
-
-
-def attach(gateway: GatewayProcess, mac: bytes = MN1_MAC) -> IPv6Address:
-    """An address within the prefix that the node is told."""
-    gateway.nodes.send(mac, datagram(IPv6Address("fe80::1")))
-    gateway.lma.answer(gateway.lma.next_update())
-    is_advertisement = lambda packet: packet[6] == 58 and packet[40] == 134  # noqa: E731
-    told = RouterAdvertisement.decode(gateway.nodes.next_packet(mac, is_advertisement))
-    return told.prefixes[0].prefix.network_address + 1
 
 
 def reaches(gateway: GatewayProcess, address: IPv6Address, mac: bytes = MN1_MAC) -> bool:
@@ -146,7 +119,7 @@ NFTABLES = {
 
 @pytest.mark.parametrize("damage", NETLINK)
 def test_what_ip_deletes_is_noticed_and_put_back(gateway: GatewayProcess, damage: str) -> None:
-    address = attach(gateway)
+    address = attach(gateway).network_address + 1
     wait_for(lambda: reaches(gateway, address), "the node has traffic")
     gateway.host.netlink(NETLINK[damage])
     check_put_back(gateway, address)
@@ -154,7 +127,7 @@ def test_what_ip_deletes_is_noticed_and_put_back(gateway: GatewayProcess, damage
 
 @pytest.mark.parametrize("damage", NFTABLES)
 def test_what_nft_deletes_is_noticed_and_put_back(gateway: GatewayProcess, damage: str) -> None:
-    address = attach(gateway)
+    address = attach(gateway).network_address + 1
     gateway.host.nft(NFTABLES[damage])
     check_put_back(gateway, address)
     counted = gateway.bindings()[0]["uplink_packets"]
@@ -172,7 +145,7 @@ def check_put_back(gateway: GatewayProcess, address: IPv6Address) -> None:
 
 
 def test_kernel_that_no_longer_forwards_is_made_to(gateway: GatewayProcess) -> None:
-    address = attach(gateway)
+    address = attach(gateway).network_address + 1
     gateway.host.switch("all/forwarding", "0")
     check_put_back(gateway, address)
 
@@ -208,7 +181,7 @@ def test_what_is_not_ours_may_go_and_what_is_not_ours_stays(gateway: GatewayProc
                 "add", dst="2001:db8:f00::/48", oif=core, table=table, proto=FOREIGN_PROTOCOL
             )
 
-    address = attach(gateway)
+    address = attach(gateway).network_address + 1
     gateway.host.netlink(make)
     gateway.host.nft("add table inet other\nadd chain inet other kept\nadd table inet gone")
     gateway.host.netlink(flush_table(FOREIGN_TABLE + 1))

@@ -1,15 +1,13 @@
 """A real `mag run` that is given another configuration by SIGHUP, on the kernel's packet path."""
 
-from collections.abc import Iterator
 from ipaddress import IPv6Network
-from pathlib import Path
 
 import pytest
 
 from mag.wire.neighbor_discovery import RouterAdvertisement
-from netns.test_gateway_process import attach, datagram, is_advertisement
+from netns.nodes import attach, datagram, is_advertisement
 from support.fake_lma import read_update
-from support.gateway_process import GatewayProcess, gateway_process
+from support.gateway_process import GatewayProcess
 from support.marks import needs_root
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
@@ -20,12 +18,6 @@ WITHOUT_MN2 = (
     "",
 )
 SHORTER_PREFIX_LIFE = ("admin:", "router_advertisement: {valid_lifetime_s: 7200}\nadmin:")
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
-    with gateway_process(tmp_path) as gateway:
-        yield gateway.start_ready()
 
 
 def packets_up(gateway: GatewayProcess, mn_id: str) -> int:

@@ -5,8 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Address, IPv6Network
-from pathlib import Path
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -14,26 +13,18 @@ from mag.services.gateway_control import Document
 from mag.wire.ethernet import EthernetFrame
 from mag.wire.iana import IP_PROTOCOL_IPV6
 from mag.wire.ipv6 import IPv6Packet
-from mag.wire.neighbor_discovery import RouterAdvertisement
-from support.gateway_process import GatewayProcess, gateway_process
+from netns.nodes import CORRESPONDENT, UDP, attach
+from support.gateway_process import GatewayProcess
 from support.marks import needs_root
 from support.played_nodes import MN1_MAC, MN2_MAC
 from support.waiting import wait_for
 
 pytestmark = [pytest.mark.netns, needs_root]
-CORRESPONDENT = IPv6Address("2001:db8:ffff::1")
-UDP = 17
 INTERVAL_S = 0.005
 LASTING = (
     *("binding_id", "mn_id", "link_layer_address", "access_interface"),
     *("lma", "home_network_prefixes", "state", "is_forwarding"),
 )
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
-    with gateway_process(tmp_path) as gateway:
-        yield gateway.start_ready()
 
 
 class Pings:
@@ -84,16 +75,6 @@ class Pings:
                 self.answered.add(int.from_bytes(packet.payload, "big"))
 
 
-def attach(gateway: GatewayProcess, mac: bytes) -> IPv6Network:
-    """Any frame of the node, an honest LMA; the prefix the node is told."""
-    packet = IPv6Packet(IPv6Address("fe80::1"), CORRESPONDENT, UDP, bytes(20))
-    gateway.nodes.send(mac, packet.encode())
-    gateway.lma.answer(gateway.lma.next_update())
-    is_advertisement = lambda packet: packet[6] == 58 and packet[40] == 134  # noqa: E731
-    told = RouterAdvertisement.decode(gateway.nodes.next_packet(mac, is_advertisement))
-    return told.prefixes[0].prefix
-
-
 def lasting(rows: list[Document]) -> list[Document]:
     """What of `mag show bindings` a restart must not change."""
     return [{key: row[key] for key in LASTING} for row in rows]
@@ -101,7 +82,7 @@ def lasting(rows: list[Document]) -> list[Document]:
 
 @pytest.mark.requirement("SEQ-04")
 def test_killed_gateway_goes_on_and_nodes_and_lma_notice_nothing(gateway: GatewayProcess) -> None:
-    prefix = attach(gateway, MN1_MAC)
+    prefix = attach(gateway)
     attach(gateway, MN2_MAC)
     rows, path = gateway.bindings(), gateway.host.packet_path()
     assert len(rows) == 2
