@@ -14,7 +14,7 @@ from mag.protocol.registration import RegistrationState
 from mag.protocol.settings import ProtocolSettings
 from mag.wire.binding import ProxyBindingAcknowledgement
 from mag.wire.iana import AccessTechnologyType
-from support.fake_lma import FakeLma
+from support.fake_lma import FakeLma, read_update
 
 PROXY_CARE_OF_ADDRESS = IPv6Address("2001:db8:0:a::1")
 LMA_ADDRESS = IPv6Address("2001:db8:0:b::1")
@@ -88,6 +88,19 @@ def establish(
     gateway.forwarding_ready(entry.binding_id, now)
     gateway.events()
     return entry.binding_id
+
+
+def run_until(gateway: MobileAccessGateway, end: float) -> list[tuple[float, object]]:
+    """Let time pass with a silent LMA; every PBU with the moment it was sent."""
+    sent: list[tuple[float, object]] = []
+    now = 0.0
+    while True:
+        sent += [(now, read_update(m)) for m in gateway.messages_to_send(now, UTC + now)]
+        deadline = gateway.get_timer()
+        if deadline is None or deadline > end:
+            return sent
+        now = deadline
+        gateway.handle_timer(now)
 
 
 Change = Callable[[ProxyBindingAcknowledgement], ProxyBindingAcknowledgement]
