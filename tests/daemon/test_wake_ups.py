@@ -7,12 +7,7 @@ from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
 from mag.services.gateway_control import NodeSelector
 from mag.services.wake_up import ALL_NODES_LINK_LAYER_ADDRESS
-from support.fake_adapters import (
-    MN1_MAC,
-    MN2_MAC,
-    FakeWorld,
-    until,
-)
+from support.fake_adapters import MN1_MAC, MN2_MAC, FakePort, FakeWorld, until
 
 
 @pytest.mark.requirement("DETACH-05")
@@ -45,15 +40,21 @@ def wakes_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mag.daemon.wake_up_schedule.REPEAT_AFTER_S", HOURS_S)
 
 
-@pytest.mark.usefixtures("wakes_by_hand")
-async def test_cleared_node_whose_answer_was_not_heard_is_asked_again(
-    gateway: Gateway, world: FakeWorld, control: Control
-) -> None:
-    """A packet path does not tell of a stranger's every packet, and frames get lost."""
+@pytest.fixture
+async def port(world: FakeWorld, control: Control) -> FakePort:
+    """An access link whose node was cleared and asked to speak up, once."""
     port = world.ports["access1"]
     await attached(world)
     control.clear(NodeSelector(mn_id="mn1@example.net"))
     await until(lambda: port.queried.count(MN1_MAC) == 1)
+    return port
+
+
+@pytest.mark.usefixtures("wakes_by_hand")
+async def test_cleared_node_whose_answer_was_not_heard_is_asked_again(
+    gateway: Gateway, port: FakePort
+) -> None:
+    """A packet path does not tell of a stranger's every packet, and frames get lost."""
     gateway.waker.repeat(gateway.pump.now() + HOURS_S)
     assert port.queried.count(MN1_MAC) == 2
     port.frame(MN1_MAC)
@@ -64,12 +65,8 @@ async def test_cleared_node_whose_answer_was_not_heard_is_asked_again(
 
 @pytest.mark.usefixtures("wakes_by_hand")
 async def test_detached_node_is_asked_no_more_though_it_was_before(
-    gateway: Gateway, world: FakeWorld, control: Control
+    gateway: Gateway, port: FakePort, control: Control
 ) -> None:
-    port = world.ports["access1"]
-    await attached(world)
-    control.clear(NodeSelector(mn_id="mn1@example.net"))
-    await until(lambda: MN1_MAC in port.queried)
     port.frame(MN1_MAC)
     await until(lambda: MN1_MAC in port.known)
     control.detach(NodeSelector(mn_id="mn1@example.net"))
@@ -80,12 +77,8 @@ async def test_detached_node_is_asked_no_more_though_it_was_before(
 
 @pytest.mark.usefixtures("wakes_by_hand")
 async def test_node_is_asked_no_more_where_the_gateway_takes_none(
-    gateway: Gateway, world: FakeWorld, control: Control
+    gateway: Gateway, port: FakePort
 ) -> None:
-    port = world.ports["access1"]
-    await attached(world)
-    control.clear(NodeSelector(mn_id="mn1@example.net"))
-    await until(lambda: MN1_MAC in port.queried)
     gateway.attachments.is_draining = True
     gateway.waker.repeat(gateway.pump.now() + HOURS_S)
     assert port.queried.count(MN1_MAC) == 1
