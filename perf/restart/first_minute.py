@@ -10,12 +10,13 @@ from mag.protocol.events import ForwardingWanted, ProbeNode
 from mag.protocol.lma_settings import LmaSettings
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
 from mag.protocol.ordering import OrderingMarks
+from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.restoration import RememberedBinding
 from mag.protocol.settings import HeartbeatSettings, ProtocolSettings
 from mag.protocol.stored_binding import StoredBinding
 from perf.control_plane.core import UTC
 from perf.control_plane.measurement import Measurement
-from perf.control_plane.nodes import LMA_ADDRESS, PROXY_CARE_OF_ADDRESS, profile
+from perf.control_plane.nodes import LMA_ADDRESS, PROXY_CARE_OF_ADDRESS
 from perf.control_plane.template_lma import TemplateLma
 from perf.restart.stored import in_steady_state
 from perf.restart.targets import UPDATES_AS_DUE
@@ -62,7 +63,7 @@ def _first_minute(kept: Sequence[StoredBinding], begun_at: float) -> _Minute:
         random.Random(1),  # noqa: S311 - the same spread in every run
         marks=OrderingMarks(1, 0),
     )
-    remembered = [RememberedBinding(each, profile(0)) for each in kept]
+    remembered = [RememberedBinding(each, PolicyProfile(each.mn_id, LMA_ADDRESS)) for each in kept]
     deque(core.restore(remembered, {}, 0.0, begun_at), maxlen=0)
     lma = TemplateLma()
     minute = _Minute()
