@@ -11,10 +11,8 @@ from structlog.testing import capture_logs
 
 from daemon.nodes import attached, packet_from
 from mag import steps
-from mag.config.loader import parse
 from mag.daemon.control import Control
 from mag.daemon.gateway import Gateway
-from mag.daemon.session_effects import Effect, effects_on_sessions
 from mag.dataplane.fake import Tunnelled
 from mag.protocol.outgoing_message import OutgoingMessage
 from mag.services.gateway_control import AttachRequest, ControlError, Document, DrainRequest
@@ -436,24 +434,27 @@ async def test_reload_of_a_gateway_that_is_drained_is_refused(control: Control, 
         await reloaded(control, file, CONFIGURATION)
 
 
-async def test_what_changes_while_effects_are_worked_out_is_seen(
-    gateway: Gateway, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+async def test_node_that_moves_while_a_reload_goes_through_all_sessions_keeps_its_own(
+    gateway: Gateway,
+    world: FakeWorld,
+    file: Path,
+    control: Control,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With many sessions that takes more than one turn of the loop."""
+    """With many sessions that takes more than one turn of the loop. Its link goes, it does not."""
     monkeypatch.setattr(steps, "TURN_S", 0.0)
     await attached(world)
-    await attached(world, MN2_MAC)
-    entries = list(gateway.core.binding_update_list)
-    there = entries[:1]
-    new = parse(edited(WITHOUT_ACCESS2), "new.yaml")
-    working = asyncio.create_task(effects_on_sessions(there, gateway.configuration, new))
-    await asyncio.sleep(0)
-    now = gateway.pump.now()
-    for entry in entries:
-        moved = replace(entry.attachment, access_interface="access2")
-        gateway.core.attach(moved, entry.profile, now)
-    there[:] = entries
-    assert [list(each.effects) for each in await working] == [[Effect.ENDED]] * 2
+    (stays,) = gateway.core.binding_update_list
+    await attached(world, MN2_MAC, link="access2")
+    moves = next(entry for entry in gateway.core.binding_update_list if entry is not stays)
+    file.write_bytes(edited(WITHOUT_ACCESS2))
+    reloading = asyncio.create_task(control.reload())
+    await until(lambda: "access2" not in gateway.links)
+    moved = replace(moves.attachment, access_interface="access1")
+    gateway.core.attach(moved, moves.profile, gateway.pump.now())
+    assert (await reloading)["effects"] == {}
+    assert moves.dismissal is None
+    await eventually(lambda: "access2" not in gateway.ports)
 
 
 async def test_all_sessions_follow_a_reload_however_many_steps_it_takes(

@@ -2,11 +2,11 @@
 
 An access link may not be there, or not be given to us; whatever else changes cannot fail. So new
 links are made before anything is touched, and if one cannot be had nothing has changed. Then, in
-one turn of the loop: prune (sessions that end, links and LMAs that go), create (LMAs, links,
-profiles), sync (values of what stays).
+one turn of the loop: prune (links that go), create (LMAs, links, profiles), sync (values of what
+stays); and after it, in steps, each session that was there then is looked at and follows.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -17,11 +17,10 @@ from mag.daemon.gateway import Gateway
 from mag.daemon.session_effects import Effect, SessionEffects, effects_on_sessions
 from mag.dataplane.base import DataplaneError
 from mag.protocol.events import Binding
-from mag.protocol.registration import LossReason
+from mag.protocol.registration import LossReason, RegistrationState
 from mag.protocol.turns import Turns
 from mag.services.access_link import AccessLinkError, AccessLinkPort
 from mag.services.log_setup import configure_logging
-from mag.steps import in_steps
 
 READVERTISEMENTS_PER_S: Final = 500.0
 """Router Advertisements to nodes after a change of what they say."""
@@ -39,12 +38,10 @@ class Reconfiguration:
         self._leaving_links: dict[str, set[int]] = {}
         """Access links that are given up, and the binding ids that are still on them."""
 
-    async def effects(self, new: Configuration) -> list[SessionEffects]:
-        """What `apply` would do to sessions now."""
+    def effects(self, new: Configuration) -> AsyncIterator[SessionEffects]:
+        """What `apply` would do to sessions that are there now."""
         gateway = self._gateway
-        return await effects_on_sessions(
-            gateway.core.binding_update_list, gateway.configuration, new
-        )
+        return effects_on_sessions(gateway.core.binding_update_list, gateway.configuration, new)
 
     async def apply(self, new: Configuration) -> list[SessionEffects]:
         """Go over to this configuration, which must differ in nothing that needs a restart.
@@ -66,12 +63,13 @@ class Reconfiguration:
             ports = self._open_ports(new, if_it_fails)
             self._change_hearing(new, if_it_fails)
             if_it_fails.pop_all()
-        effects = await self.effects(new)
-        self._prune(new)
+        effects = self.effects(new)
+        leaving = self._prune(new)
         self._create(new, ports)
         self._sync(new)
-        await self._change_sessions(effects)
-        return effects
+        changed = await self._change_sessions(effects)
+        self._leave_links(leaving, changed)
+        return changed
 
     def binding_lost(self, binding: Binding) -> None:
         """Give up a link when the last of its sessions has ended."""
@@ -114,14 +112,22 @@ class Reconfiguration:
 
     # What cannot fail
 
-    def _prune(self, new: Configuration) -> None:
-        for name in set(self._gateway.links) - set(new.access_links):
+    def _prune(self, new: Configuration) -> set[str]:
+        """No session begins on a link that goes; returns which those are."""
+        leaving = set(self._gateway.links) - set(new.access_links)
+        for name in leaving:
             del self._gateway.links[name]
-            self._leaving_links[name] = {
-                entry.binding_id
-                for entry in self._gateway.core.binding_update_list
-                if entry.attachment.access_interface == name
-            }
+        return leaving
+
+    def _leave_links(self, leaving: set[str], changed: list[SessionEffects]) -> None:
+        """Give up those without sessions now, others with their last."""
+        for name in leaving:
+            self._leaving_links[name] = set()
+        for entry in (each.entry for each in changed):
+            link = entry.attachment.access_interface
+            if link in leaving and entry.state is not RegistrationState.GONE:
+                self._leaving_links[link].add(entry.binding_id)
+        for name in leaving:
             if not self._leaving_links[name]:
                 self._give_up_link(name)
 
@@ -164,16 +170,18 @@ class Reconfiguration:
                 gateway.waker.wake(interface)
         gateway.pump.wake()
 
-    async def _change_sessions(self, effects: list[SessionEffects]) -> None:
+    async def _change_sessions(
+        self, effects: AsyncIterator[SessionEffects]
+    ) -> list[SessionEffects]:
         """Each at its own time, so that neither LMAs nor links get all of it at once."""
         core, pump = self._gateway.core, self._gateway.pump
         begun = pump.now()
         turns, tellings = Turns(core.peers), count()
-        async for session in in_steps(effects):
+        changed = []
+        async for session in effects:
+            changed.append(session)
             binding_id, lma_address = session.entry.binding_id, session.entry.lma_address
             now = pump.now()
-            if core.binding_update_list.by_id(binding_id) is None:
-                continue  # and its LMA may have gone with it
             if session.profile is None:
                 after_s = _left(begun + turns.next_s(lma_address), now)
                 core.dismiss(binding_id, LossReason.RECONFIGURED, now, after_s=after_s)
@@ -185,6 +193,7 @@ class Reconfiguration:
                 after_s = _left(begun + next(tellings) / READVERTISEMENTS_PER_S, now)
                 core.advertise_again(binding_id, now, after_s=after_s)
             pump.wake()
+        return changed
 
 
 def _left(due: float, now: float) -> float:

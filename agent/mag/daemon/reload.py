@@ -41,7 +41,8 @@ class Reload:
         except ConfigError as error:
             raise ControlError(str(error)) from None
         changes = await asyncio.to_thread(differences, self._gateway.configuration, new)
-        return await self._document(changes, await self._reconfiguration.effects(new))
+        effects = [each async for each in self._reconfiguration.effects(new)]
+        return await self._document(changes, effects, await _tally(effects))
 
     async def reload(self) -> Document:
         """Take the gateway's own file again, and say what that changed.
@@ -62,8 +63,9 @@ class Reload:
                 self._gateway.log.note(LogEntry("reload_refused", Level.ERROR, facts))
                 raise
             self._gateway.reloads["applied"] += 1
-            self._log(changes, effects)
-            return await self._document(changes, effects)
+            tally = await _tally(effects)
+            self._log(changes, tally)
+            return await self._document(changes, effects, tally)
 
     async def _take(self) -> tuple[tuple[Change, ...], list[SessionEffects]]:
         try:
@@ -78,17 +80,18 @@ class Reload:
     async def _apply(self, changes: tuple[Change, ...], new: Configuration) -> list[SessionEffects]:
         return await self._reconfiguration.apply(new) if changes else []
 
-    def _log(self, changes: tuple[Change, ...], effects: list[SessionEffects]) -> None:
+    def _log(self, changes: tuple[Change, ...], tally: Counter[str]) -> None:
         """One line for each change and one for the whole: the cause of what follows."""
         note = self._gateway.log.note
         for change in changes:
             facts: Facts = {"path": change.path, "kind": change.kind.value}
             note(LogEntry("configuration_changed", Level.INFO, facts))
-        tally = _tally(effects)
         facts = {"file": str(self.file), "changes": len(changes), "sessions": dict(tally)}
         note(LogEntry("configuration_reloaded", Level.INFO, facts))
 
-    async def _document(self, changes: Iterable[Change], effects: list[SessionEffects]) -> Document:
+    async def _document(
+        self, changes: Iterable[Change], effects: list[SessionEffects], tally: Counter[str]
+    ) -> Document:
         rows = [_change_row(change) for change in changes]
         touched = [each for each in effects if each.effects]
         told = touched[:MAX_SESSIONS_TOLD]
@@ -96,7 +99,7 @@ class Reload:
             "can_apply": not any(row["obstacle"] for row in rows),
             "changes": rows,
             "bindings": len(self._gateway.core.binding_update_list),
-            "effects": dict(_tally(effects)),
+            "effects": dict(tally),
             "sessions": [_session_row(each, self._gateway) async for each in in_steps(told)],
             "sessions_left_off": max(0, len(touched) - MAX_SESSIONS_TOLD),
         }
@@ -108,8 +111,9 @@ def _refuse_what_needs_a_restart(changes: Iterable[Change]) -> None:
         raise ReconfigurationError(f"a restart is needed for {'; '.join(obstacles)}")
 
 
-def _tally(effects: Iterable[SessionEffects]) -> Counter[str]:
-    return Counter(effect.value for each in effects for effect in each.effects)
+async def _tally(effects: Iterable[SessionEffects]) -> Counter[str]:
+    """How many sessions each effect is on."""
+    return Counter([effect.value async for each in in_steps(effects) for effect in each.effects])
 
 
 def _change_row(change: Change) -> Document:

@@ -1,13 +1,12 @@
 """What another configuration would do to each session: a reload plans it, then does it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import field
 from enum import StrEnum
 from ipaddress import IPv6Address
 
 from mag.config.model import Configuration
 from mag.frozen import frozen
-from mag.protocol.attachment import Attachment
 from mag.protocol.binding_update_list import BindingUpdateListEntry
 from mag.protocol.policy_profile import PolicyProfile
 from mag.protocol.registration import RegistrationState
@@ -45,31 +44,15 @@ class SessionEffects:
 
 async def effects_on_sessions(
     entries: Iterable[BindingUpdateListEntry], old: Configuration, new: Configuration
-) -> list[SessionEffects]:
-    """The sessions that the change touches, and how, as they are when this returns.
-
-    entries: all there are, each time it is asked for them.
-    """
+) -> AsyncIterator[SessionEffects]:
+    """Those of the entries that the change touches, each as it is when its turn comes."""
     comparison = _Comparison(old, new)
-    seen: dict[BindingUpdateListEntry, tuple[_Basis, SessionEffects]] = {}
     async for entry in in_steps(list(entries)):
-        seen[entry] = _basis(entry), comparison.of(entry)
-    found = []
-    for entry in entries:  # in one turn: what has changed meanwhile is looked at again
-        basis, effects = seen.get(entry, (None, None))
-        if effects is None or basis != _basis(entry):
-            effects = comparison.of(entry)
+        if entry.state is RegistrationState.GONE:
+            continue
+        effects = comparison.of(entry)
         if effects.effects or effects.profile != entry.profile:
-            found.append(effects)
-    return found
-
-
-_Basis = tuple[PolicyProfile, Attachment, RegistrationState, bool]
-
-
-def _basis(entry: BindingUpdateListEntry) -> _Basis:
-    """All that effects on the session depend on, beside the configurations."""
-    return entry.profile, entry.attachment, entry.state, entry.is_serving
+            yield effects
 
 
 class _Comparison:
