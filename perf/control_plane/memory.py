@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
@@ -169,7 +169,7 @@ class KnowingDataplane:
     async def dump(self) -> ForwardingState:
         return ForwardingState()
 
-    async def take_stock(self) -> ForwardingState:
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         return ForwardingState()
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:

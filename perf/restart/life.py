@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -148,7 +148,7 @@ class RememberingDataplane:
             {each.key: each for each in kept if isinstance(each, MobileNodeForwarding)},
         )
 
-    async def take_stock(self) -> ForwardingState:
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         return await self.dump()
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:

@@ -22,6 +22,7 @@ from mag.dataplane.base import (
     DataplaneError,
     DataplaneStatus,
     ForwardingState,
+    MobileNodeForwarding,
     Operation,
 )
 from mag.protocol.mobile_access_gateway import MobileAccessGateway
@@ -92,7 +93,7 @@ class RemoteDataplane:
         state: ForwardingState = self._remote("dump")
         return state
 
-    async def take_stock(self) -> ForwardingState:
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         return await self.dump()
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:

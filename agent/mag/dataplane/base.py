@@ -216,8 +216,12 @@ class Dataplane(Protocol):
     async def dump(self) -> ForwardingState:
         """What of ours is there now, recognised by our marks; never from memory."""
 
-    async def take_stock(self) -> ForwardingState:
-        """Clear away what belongs to no record, such as half of a binding; what is there then."""
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
+        """Clear away what belongs to no record, such as half of a binding; what is there then.
+
+        expected: bindings that are likely to be found. A path that makes records of what it reads
+        may give these back where they are equal, and keep them: one object instead of two.
+        """
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out the operations in order, as one batch; one outcome per operation.

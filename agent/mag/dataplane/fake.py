@@ -169,7 +169,7 @@ class FakeDataplane:
             dict(self._tunnels), dict(self._links), dict(self._nodes), dict(self._addresses)
         )
 
-    async def take_stock(self) -> ForwardingState:
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         """It has no halves of records."""
         return await self.dump()
 

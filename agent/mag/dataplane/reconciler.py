@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, IPv6Network
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from mag.dataplane.base import (
     AccessLink,
@@ -202,7 +202,9 @@ class Reconciler:
     async def resync(self) -> tuple[Outcome, ...]:
         """Dump what is there and apply the whole difference. Raises DataplaneError."""
         async with self._lock:
-            found = await self._dataplane.take_stock()
+            # Binding ids are numbers, and no other key is one.
+            wanted = cast("Mapping[int, MobileNodeForwarding]", self._desired.by_key)
+            found = await self._dataplane.take_stock(wanted)
             self._actual = {
                 key: self._wanted_or(record) async for key, record in in_steps(_items(found))
             }

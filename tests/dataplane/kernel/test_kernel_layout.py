@@ -216,7 +216,7 @@ async def test_leftovers_of_no_binding_are_gone_once_stock_is_taken(bound: Kerne
     await bound.dataplane.open()
     assert (await bound.dataplane.dump()).mobile_nodes == {}
     assert snapshot(bound.gateway)["neighbors"] == before["neighbors"]
-    assert (await bound.dataplane.take_stock()).mobile_nodes == {}
+    assert (await bound.dataplane.take_stock({})).mobile_nodes == {}
     after = snapshot(bound.gateway)
     assert not any(str(ALICE.home_network_prefixes[0][0]) in row for row in after["routes"])
     assert not any("fe80:6d61" in row for row in after["neighbors"])

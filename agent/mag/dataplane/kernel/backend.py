@@ -14,6 +14,7 @@ from mag.dataplane.base import (
     Disturbance,
     ForwardingState,
     LmaTunnel,
+    MobileNodeForwarding,
     Operation,
 )
 from mag.dataplane.kernel import layout, probe
@@ -107,9 +108,9 @@ class KernelDataplane:
         """What is there, read from the kernel."""
         return await self._on_path(KernelPacketPath.dump)
 
-    async def take_stock(self) -> ForwardingState:
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         """The same, after halves of bindings have been deleted."""
-        return await self._on_path(KernelPacketPath.take_stock)
+        return await self._on_path(KernelPacketPath.take_stock, expected)
 
     async def apply(self, operations: Sequence[Operation]) -> Sequence[DataplaneError | None]:
         """Carry out in order; bindings next to each other go as one bulk."""

@@ -101,12 +101,12 @@ class Bindings:
         self,
         devices: Devices,
         elements: Mapping[str, Collection[bytes]],
-        known: Mapping[int, MobileNodeForwarding],
+        expected: Mapping[int, MobileNodeForwarding],
     ) -> FoundBindings:
         """Rebuild the records.
 
         devices: every interface of the machine by name, every tunnel. elements: what the filter
-        sets have. known: records that are likely to be found; equal ones are given back.
+        sets have. expected: records that are likely to be found; equal ones are given back.
         """
         downlink = self._routes(self._tables.downlink)
         uplink = {route.prefix: route for route in self._routes(self._tables.uplink)}
@@ -122,7 +122,7 @@ class Bindings:
             neighbors,
             {ifindex: name for name, ifindex in devices.interfaces.items()},
             {ifindex: lma for lma, ifindex in devices.tunnels.items()},
-            known,
+            expected,
         )
         unclaimed = {name: set(keys) for name, keys in elements.items() if is_of_bindings(name)}
         has_filters = self._filter_sets is not None
@@ -204,11 +204,11 @@ class _Found:
     neighbors: Mapping[tuple[int, int], BindingNeighbor]
     interfaces: Mapping[int, str]
     lmas: Mapping[int, IPv6Address]
-    known: Mapping[int, MobileNodeForwarding]
+    expected: Mapping[int, MobileNodeForwarding]
 
     def record(self, binding_id: int, downlink: Sequence[BindingRoute]) -> MobileNodeForwarding:
         """The binding whose downlink routes these are."""
-        known = self.known.get(binding_id)
+        expected = self.expected.get(binding_id)
         access = {route.ifindex for route in downlink}
         neighbor = self.neighbors.get((binding_id, min(access))) if len(access) == 1 else None
         local = {self.local.get(route.prefix) == route for route in downlink}
@@ -216,13 +216,13 @@ class _Found:
         lmas = {self._lma(route.prefix) for route in downlink}
         record = MobileNodeForwarding(
             binding_id=binding_id,
-            home_network_prefixes=_networks(downlink, known),
+            home_network_prefixes=_networks(downlink, expected),
             access_interface=self.interfaces.get(min(access), ""),
             mn_link_layer_address=neighbor.link_layer_address if neighbor and is_whole else b"",
             lma_address=lmas.pop() if len(lmas) == 1 else _UNSPECIFIED,
             local_routing=True in local,
         )
-        return known if record == known else record
+        return expected if record == expected else record
 
     def _lma(self, prefix: PackedPrefix) -> IPv6Address:
         route = self.uplink.get(prefix)
@@ -230,14 +230,13 @@ class _Found:
 
 
 def _networks(
-    downlink: Sequence[BindingRoute], known: MobileNodeForwarding | None
+    downlink: Sequence[BindingRoute], expected: MobileNodeForwarding | None
 ) -> tuple[IPv6Network, ...]:
-    """In order; those that are known are not made again, which takes longer than all the rest."""
+    """In order; those expected are not made again, which takes longer than all the rest."""
     prefixes = sorted(route.prefix for route in downlink)
-    if known is not None and prefixes == [
-        (prefix.network_address.packed, prefix.prefixlen) for prefix in known.home_network_prefixes
-    ]:
-        return known.home_network_prefixes
+    likely = () if expected is None else expected.home_network_prefixes
+    if prefixes == [(each.network_address.packed, each.prefixlen) for each in likely]:
+        return likely
     return tuple(prefix.network() for prefix in prefixes)
 
 

@@ -117,7 +117,7 @@ class KernelPacketPath:
 
     def remove_everything(self) -> None:
         """Take away all of ours, leaves first."""
-        state = self.take_stock()
+        state = self.take_stock(self._known_bindings)
         removals = [Remove(record) for record in state.mobile_nodes.values()]
         self._bindings.apply(removals, self._devices())
         for name in state.access_links:
@@ -130,11 +130,11 @@ class KernelPacketPath:
 
     def dump(self) -> ForwardingState:
         """See KernelDataplane.dump."""
-        return self._learn()[0]
+        return self._learn(self._known_bindings)[0]
 
-    def take_stock(self) -> ForwardingState:
+    def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         """See KernelDataplane.take_stock."""
-        state, found = self._learn()
+        state, found = self._learn(expected)
         self._bindings.remove_leftovers(found)
         return state
 
@@ -146,7 +146,9 @@ class KernelPacketPath:
         self._known_access_links = set(access_links)
         return access_links
 
-    def _learn(self) -> tuple[ForwardingState, FoundBindings]:
+    def _learn(
+        self, expected: Mapping[int, MobileNodeForwarding]
+    ) -> tuple[ForwardingState, FoundBindings]:
         listing = self._listing()
         access_links = {
             name: link
@@ -160,7 +162,7 @@ class KernelPacketPath:
             else replace(found.tunnel, mtu_octets=0)
             for lma, found in self._known_tunnels.items()
         }
-        found = self._bindings.present(self._devices(), listing.elements, self._known_bindings)
+        found = self._bindings.present(self._devices(), listing.elements, expected)
         let_go(*listing.elements.values())
         self._known_bindings = dict(found.records)
         addresses = self._addresses.present(

@@ -171,7 +171,7 @@ class VppDataplane:
             await self._links.gateway_addresses(),
         )
 
-    async def take_stock(self) -> ForwardingState:
+    async def take_stock(self, expected: Mapping[int, MobileNodeForwarding]) -> ForwardingState:
         """VPP has no halves of records: a message is carried out or not."""
         return await self.dump()
 
