@@ -57,7 +57,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--parts", type=parts_of(PARTS), default=list(PARTS), help=",".join(PARTS))
     parser.add_argument("--bindings", type=int, default=100_000, help="of the restoration")
     parser.add_argument(
-        "--rates", type=_rates, default=[2500, 5000], help="of attaches offered, per second"
+        "--rates", type=_rates, default=[2500, 6000], help="of attaches offered, per second"
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=_REPOSITORY / "perf" / "results")
