@@ -53,14 +53,19 @@ def startup_of(settings: VppSettings, directory: Path) -> VppStartup:
         plugin_folders=settings.installation.plugin_folders,
         plugins=None,
         max_bindings=n + n // 10 + 1024 if settings.has_plugin else None,
-        main_heap_mebibytes=1024 + n * 8192 // _MEBIBYTE,
-        stats_segment_mebibytes=256 + n * 2048 // _MEBIBYTE,
+        main_heap_mebibytes=_whole_pages(1024 + n * 8192 // _MEBIBYTE),
+        stats_segment_mebibytes=_whole_pages(256 + n * 2048 // _MEBIBYTE),
         page_size=settings.page_size,
         sections=(
             f"cpu {{ main-core {MAIN_CORE} corelist-workers {WORKER_CORE} }}",
             f"ip6 {{ hash-buckets {buckets} heap-size {256 + n * 1024 // _MEBIBYTE}M }}",
         ),
     )
+
+
+def _whole_pages(mebibytes: int) -> int:
+    """As a stats segment of 2 MB pages has to be: VPP does not start with a part of one."""
+    return mebibytes + mebibytes % 2
 
 
 class VppProcess:

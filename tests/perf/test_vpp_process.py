@@ -34,6 +34,13 @@ def test_plugin_is_sized_only_where_there_is_one():
     assert int(capacity) > 1000
 
 
+def test_memory_is_of_whole_pages_of_2_megabytes():
+    """VPP ends before it begins where the stats segment is not: 257 for a thousand bindings."""
+    sizes = re.findall(r"size (\d+)M", configuration(1000))
+    assert len(sizes) >= 3
+    assert all(int(size) % 2 == 0 for size in sizes)
+
+
 def test_all_sockets_are_in_the_directory():
     for key in ("cli-listen", "socket-name"):
         for path in re.findall(rf"{key} (\S+)", configuration(1)):
