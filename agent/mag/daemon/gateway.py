@@ -151,6 +151,8 @@ class Gateway:
         self._has_dataplane = False
         """Only then is there anything of ours in the packet path to take away."""
         self._earlier = earlier
+        """Until it has been gone on with; it is as large as what comes of it."""
+        self._had_bindings = earlier is not None and bool(earlier.bindings)
         self.journal: Journal = journal or NoJournal()
         self.pump = Pump(core, adapters.transport, self.journal, self._dispatch)
         self.resumption = Resumption(
@@ -292,8 +294,9 @@ class Gateway:
         if self._earlier is None:
             return
         counts = await self.resumption.resume(self._earlier)
-        if self._earlier.bindings:
+        if self._had_bindings:
             self.log.note(LogEntry("bindings_restored", Level.INFO, asdict(counts)))
+        self._earlier = None
 
     async def _take_over_packet_path(self) -> None:
         """What is there and equal stays as it is, what is missing is added, the rest removed.
@@ -349,7 +352,7 @@ class Gateway:
         """Whether sessions go on without us."""
         if self.is_open.is_set():
             return self.configuration.shutdown.policy is ShutdownPolicy.KEEP
-        return self._earlier is not None and bool(self._earlier.bindings)
+        return self._had_bindings
 
     # Inputs
 

@@ -82,6 +82,7 @@ async def _run_alone(
     try:
         async with asyncio.TaskGroup() as tasks:
             gateway = _build(configuration, opened, write_entry, tasks)
+            del opened  # what has been read is the gateway's, to forget when it has gone on with it
             admin = configuration.admin
             control = Control(gateway, file)
             api = AdminApi(control, admin.socket, admin.socket_mode)

@@ -40,7 +40,11 @@ class OpenedJournal:
         """Begin to write, in the running loop."""
         ids = (binding.binding_id for binding in self.state.bindings)
         return BindingJournal(
-            self.path, self.file, reopen=self.reopen, highest_id=max(ids, default=0)
+            self.path,
+            self.file,
+            reopen=self.reopen,
+            lock=self.lock,
+            highest_id=max(ids, default=0),
         )
 
 
@@ -54,21 +58,22 @@ def open_journal(
     """
     lock = _lock(path)
     begin = partial(_begin, path, proxy_care_of_address)
+    begin_empty = partial(begin, first_counter)
     empty = StoredState(first_counter)
     try:
         file, state = _open(path, proxy_care_of_address)
     except _UNUSABLE as error:
         if not is_of_the_machine(error):
-            return OpenedJournal(path, empty, *_refuse(path, error, partial(begin, empty)), lock)
+            return OpenedJournal(path, empty, *_refuse(path, error, begin_empty), lock)
         _log.error("journal_failed", path=str(path), reason=trouble_of(error).text)
         state = _read_only(path, proxy_care_of_address)
         if state is None:
-            return OpenedJournal(path, empty, None, partial(_begin_anew, begin, path, empty), lock)
-        return OpenedJournal(path, state, None, partial(begin, state), lock)
+            return OpenedJournal(path, empty, None, partial(_begin_anew, begin_empty, path), lock)
+        return OpenedJournal(path, state, None, partial(begin, state.restart_counter), lock)
     if state is not None:
-        return OpenedJournal(path, state, file, partial(begin, state), lock)
+        return OpenedJournal(path, state, file, partial(begin, state.restart_counter), lock)
     file.begin(proxy_care_of_address, first_counter)
-    return OpenedJournal(path, empty, file, partial(begin, empty), lock)
+    return OpenedJournal(path, empty, file, begin_empty, lock)
 
 
 def _lock(path: Path) -> JournalLock | None:
@@ -89,20 +94,18 @@ def _open(path: Path, owner: IPv6Address) -> tuple[JournalFile, StoredState | No
         raise
 
 
-def _begin(path: Path, owner: IPv6Address, state: StoredState) -> JournalFile:
+def _begin(path: Path, owner: IPv6Address, restart_counter: int) -> JournalFile:
     file = JournalFile.open(path)
-    file.begin(owner, state.restart_counter)
+    file.begin(owner, restart_counter)
     return file
 
 
-def _begin_anew(
-    begin: Callable[[StoredState], JournalFile], path: Path, empty: StoredState
-) -> JournalFile:
+def _begin_anew(begin: Callable[[], JournalFile], path: Path) -> JournalFile:
     """A file that could not be read at the start is not ours to write into."""
     if path.exists() and path.stat().st_size:
         kept_as = set_aside(path, "refused")
         _log.warning("journal_refused", reason="it could not be read", kept_as=str(kept_as))
-    return begin(empty)
+    return begin()
 
 
 def _refuse(
