@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
+from typing import Final
 
 from mag.config.policy import NodePolicy, Policy, RealmPolicy, Terms
 from mag.config.values import mn_id_by_rule
 from mag.protocol.policy_profile import AddressConfiguration, PolicyProfile
 from mag.wire.ethernet import parse_link_layer_address
+
+_NO_REALM: Final = b""
+"""No realm is empty."""
 
 
 class UnknownIdentityError(Exception):
@@ -27,6 +31,7 @@ class PolicyDirectory:
         "_profiles",
         "_realms",
         "_shared_identities",
+        "_unlisted",
     )
 
     def __init__(
@@ -44,6 +49,12 @@ class PolicyDirectory:
         self._local_routing = local_routing
         self._default = policy.default
         self._realms = {realm.encode(): rules for realm, rules in policy.realms.items()}
+        self._unlisted = {
+            realm: self._resolve(b"", None, self._realms.get(realm), ())
+            for realm in (_NO_REALM, *self._realms)
+        }
+        """What nodes without an entry get, by realm; those of realms that are not there get what
+        nodes of none do."""
         self._profiles: dict[bytes, PolicyProfile] = {}
         self._mn_id_by_address: dict[bytes, bytes] = {}
         self._interface_profiles: dict[tuple[bytes, bytes], PolicyProfile] = {}
@@ -55,7 +66,8 @@ class PolicyDirectory:
             self._mn_id_by_identity[mn_id] = mn_id
             self._mn_id_by_identity.update((each.encode(), mn_id) for each in node.identities)
             self._mn_id_by_address.update(dict.fromkeys(node.link_layer_addresses, mn_id))
-            profile = self._resolve(mn_id, node, node.home_network_prefixes)
+            realm = self._realms.get(_realm_of(mn_id))
+            profile = self._resolve(mn_id, node, realm, node.home_network_prefixes)
             if profile is not None:
                 self._profiles[mn_id] = profile
             for text, interface in node.interfaces.items():
@@ -115,12 +127,20 @@ class PolicyDirectory:
             own = self._interface_profiles.get((mn_id, link_layer_address))
             if own is not None:
                 return own
-        return self._profiles.get(mn_id) or self._resolve(mn_id, None, ())
+        return self._profiles.get(mn_id) or self._profile_of_unlisted(mn_id)
+
+    def _profile_of_unlisted(self, mn_id: bytes) -> PolicyProfile | None:
+        common = self._unlisted.get(_realm_of(mn_id), self._unlisted[_NO_REALM])
+        return None if common is None else common.of_node(mn_id)
 
     def _resolve(
-        self, mn_id: bytes, node: NodePolicy | None, prefixes: tuple[IPv6Network, ...]
+        self,
+        mn_id: bytes,
+        node: NodePolicy | None,
+        realm: RealmPolicy | None,
+        prefixes: tuple[IPv6Network, ...],
     ) -> PolicyProfile | None:
-        candidates: tuple[Terms | None, ...] = (node, self._realm_of(mn_id), self._default)
+        candidates: tuple[Terms | None, ...] = (node, realm, self._default)
         rules = [entry for entry in candidates if entry is not None]
         lma = next((entry.lma for entry in rules if entry.lma is not None), None)
         if lma is None:
@@ -139,12 +159,13 @@ class PolicyDirectory:
             local_routing=next(switches, self._local_routing),
         )
 
-    def _realm_of(self, mn_id: bytes) -> RealmPolicy | None:
-        # RFC 4282 §2.1: the realm is a domain name, so its case does not matter.
-        _, at_sign, realm = mn_id.rpartition(b"@")
-        return self._realms.get(realm.lower()) if at_sign else None
-
     def _names_one_node(self, name: bytes) -> bool:
-        rules = (self._realm_of(name), self._default)
+        rules = (self._realms.get(_realm_of(name)), self._default)
         said = (each.identity_is_mn_id for each in rules if each is not None)
         return next((each for each in said if each is not None), False)
+
+
+def _realm_of(mn_id: bytes) -> bytes:
+    """RFC 4282 §2.1: a domain name, so its case does not matter."""
+    _, at_sign, realm = mn_id.rpartition(b"@")
+    return realm.lower() if at_sign else _NO_REALM

@@ -182,7 +182,7 @@ def _build(
     core = MobileAccessGateway(
         configuration.protocol_settings(),
         configuration.lma_settings(),
-        random.SystemRandom(),
+        random.Random(),  # noqa: S311 - spreads advertisements; nothing has to be secret
         restart_counter=earlier.restart_counter,
         marks=earlier.marks,
     )

@@ -169,7 +169,9 @@ class Reconciler:
 
     def is_settled(self, record: Record) -> bool:
         """Whether this very record is wanted and is there."""
-        return record.key not in self._dirty and self._desired.by_key.get(record.key) == record
+        key = record.key
+        wanted = self._desired.by_key.get(key)
+        return key not in self._dirty and (wanted is record or wanted == record)
 
     def want(self, record: Record) -> None:
         """Have this record instead of the one under the same key.

@@ -232,8 +232,10 @@ class BindingUpdateList:
     def by_interface(self, mn_id: bytes, attachment: Attachment) -> BindingUpdateListEntry | None:
         """The entry of the node's interface, wherever on our links it was seen last."""
         identity = _interface_identity(attachment)
-        siblings = self.by_mn_id(mn_id)  # few: a node's interfaces that are attached
-        return next((each for each in siblings if each.interface_identity == identity), None)
+        for each in self.by_mn_id(mn_id):  # few: a node's interfaces that are attached
+            if each.interface_identity == identity:
+                return each
+        return None
 
     def by_link(self, access_interface: str, link_layer_id: bytes) -> BindingUpdateListEntry | None:
         """The entry whose node sends with this link-layer address on this access link."""
