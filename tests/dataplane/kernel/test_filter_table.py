@@ -1,11 +1,12 @@
 """The nftables text: elements, their changes, and listings read back."""
 
+import re
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 from dataplane.contract.bench import ALICE
 from mag.dataplane.base import Ensure, Remove
-from mag.dataplane.kernel import filter_table
+from mag.dataplane.kernel import filter_table, reassembly
 from mag.dataplane.kernel.binding_batch import element_changes
 from mag.dataplane.kernel.filter_table import Element
 
@@ -77,3 +78,13 @@ def test_element_that_comes_and_goes_in_one_batch_is_not_there() -> None:
     changes = element_changes([Ensure(ALICE), Remove(ALICE)])
     assert set(changes.deleted) == {UP, DOWN}
     assert not changes.added
+
+
+def test_upper_layer_protocols_are_numbers() -> None:
+    """Names of them are looked up in a file that not every machine has (Debian's netbase)."""
+    address = IPv6Address("2001:db8:c0::11")
+    commands = filter_table.base_commands(("core",), address, [64])
+    for text in (commands, reassembly.commands(address), reassembly.PROBE):
+        protocols = re.findall(r"(?:l4proto|nexthdr) (\S+)", text)
+        assert protocols
+        assert all(map(str.isdecimal, protocols))

@@ -21,6 +21,7 @@ from mag.dataplane.kernel.layout import (
 )
 from mag.protocol.anycast_address import LONGEST_WITH_ANYCAST_ADDRESS
 from mag.wire.ethernet import NO_LINK_LAYER_ADDRESS
+from mag.wire.iana import IP_PROTOCOL_ICMPV6
 
 TABLE_NAME: Final = "mag"
 TABLE: Final = f"inet {TABLE_NAME}"
@@ -200,7 +201,7 @@ def _anycast_rules(length: int) -> str:
         f" iifname . ip6 daddr != @{_PEER_SET}{length} return\n"
         f"add rule {TABLE} {chain} meta mark set meta mark or {ANYCAST_MARK:#x}\n"
         f"add rule {TABLE} anycast_destination"
-        f" ip6 daddr & {host_mask} == :: meta l4proto ipv6-icmp jump {chain}"
+        f" ip6 daddr & {host_mask} == :: meta l4proto {IP_PROTOCOL_ICMPV6} jump {chain}"
     )
 
 

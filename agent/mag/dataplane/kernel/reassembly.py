@@ -6,6 +6,7 @@ packets that are whole.
 """
 
 from ipaddress import IPv6Address
+from socket import IPPROTO_TCP
 from typing import Final
 
 from mag.dataplane.kernel.filter_table import TABLE, TABLE_NAME
@@ -13,7 +14,7 @@ from mag.dataplane.kernel.layout import NODE_FRAGMENT_MARK
 
 _BEFORE_REASSEMBLY: Final = "{ type filter hook prerouting priority -450; }"
 """NF_IP6_PRI_RAW_BEFORE_DEFRAG; reassembly is at -400, the table's other rules at -300."""
-_NEEDS_WHOLE_PACKETS: Final = "meta l4proto tcp tproxy ip6 to :1"
+_NEEDS_WHOLE_PACKETS: Final = f"meta l4proto {IPPROTO_TCP} tproxy ip6 to :1"
 _STAYS_A_FRAGMENT: Final = "notrack accept"
 
 _PROBE_TABLE: Final = f"inet {TABLE_NAME}-probe"
