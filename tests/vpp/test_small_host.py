@@ -84,8 +84,8 @@ def small_vpp() -> Iterator[tuple[VppFolder, WireBench]]:
         vpp = VppProcess(vpp_installation, startup)
         try:
             vpp.start(lambda call: in_namespace(gateway, call))
-            is_done = lambda: str(PROXY_COA) in vpp.cli(f"show interface address {CORE}")  # noqa: E731
-            wait_for(is_done, "gateway.cli is carried out")
+            shown = f"show interface address {CORE}"
+            wait_for(lambda: str(PROXY_COA) in vpp.cli(shown), "gateway.cli is carried out")
             yield folder, wires
         finally:
             vpp.stop()
@@ -108,7 +108,7 @@ def test_gateway_without_privileges_registers_a_node(
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_for(lambda: "gateway_started" in output.read_text(), output.read_text())
+            wait_for(lambda: "gateway_started" in output.read_text(), "the gateway serves")
             solicitation = IPv6(src="fe80::a", dst="ff02::2", hlim=255) / ICMPv6ND_RS()
             access.send(bytes(Ether(src=NODE, dst="33:33:00:00:00:02") / solicitation))
             wait_for(lambda: is_proxy_binding_update(core), "a Proxy Binding Update on the core")

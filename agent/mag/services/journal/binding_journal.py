@@ -23,7 +23,7 @@ from mag.protocol.rate_limit import TokenBucket
 from mag.protocol.stored_binding import StoredBinding
 from mag.protocol.stored_state import StateChange
 from mag.services.journal.base import JournalStatus
-from mag.services.journal.file import JournalFile, JournalLock, octets_of
+from mag.services.journal.file import JournalFile, octets_of
 from mag.services.journal.trouble import Trouble, trouble_of
 
 WRITES_PER_S: Final = 100.0
@@ -65,7 +65,6 @@ class BindingJournal:
         file: JournalFile | None,
         *,
         reopen: Callable[[], JournalFile],
-        lock: JournalLock | None = None,
         highest_id: int = 0,
         patience_s: float = PATIENCE_S,
         first_retry_s: float = FIRST_RETRY_S,
@@ -73,7 +72,6 @@ class BindingJournal:
         """path: of the file, for who asks. file: open and begun; None if that failed, `reopen` is
         then tried until it succeeds.
 
-        lock: that nobody else writes it; held for as long as this lives.
         highest_id: the highest binding id in it.
         """
         self.failures: Counter[str] = Counter()
@@ -83,7 +81,6 @@ class BindingJournal:
         self._path = path
         self._file = file
         self._reopen = reopen
-        self._lock_of_file = lock
         self._highest_id = highest_id
         self._patience_s = patience_s
         self._first_retry_s = first_retry_s

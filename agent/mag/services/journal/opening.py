@@ -40,11 +40,7 @@ class OpenedJournal:
         """Begin to write, in the running loop."""
         ids = (binding.binding_id for binding in self.state.bindings)
         return BindingJournal(
-            self.path,
-            self.file,
-            reopen=self.reopen,
-            lock=self.lock,
-            highest_id=max(ids, default=0),
+            self.path, self.file, reopen=self.reopen, highest_id=max(ids, default=0)
         )
 
 
